@@ -1,0 +1,47 @@
+"""What collection knows of the notebook: a cell and the shell behind it, without IPython."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["Cell", "Notebook"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """The cell that is being run.
+
+    Attributes:
+        label: As tracebacks call it: ``Cell In[7]``.
+        body: The text below the %%ddp line, as the user wrote it.
+        first_line: The line of the cell that the body begins at, counted from 1.
+    """
+
+    label: str
+    body: str
+    first_line: int
+
+
+class Notebook(Protocol):
+    """The live shell; `shell.py` gives one, and so can a test."""
+
+    user_ns: dict[str, Any]
+    """The notebook's namespace, which is also the kernel's ``__main__.__dict__``."""
+
+    @property
+    def flags(self) -> int:
+        """Compiler flags of the session: ``from __future__`` imports that cells have made."""
+        ...
+
+    def transform(self, text: str) -> str:
+        """Return the Python that IPython makes of a cell's text (magics become calls)."""
+        ...
+
+    def label(self, filename: str) -> str | None:
+        """Return ``Cell In[3]`` for a code object's file name, None where it is no cell's."""
+        ...
+
+    def hidden(self, name: str) -> bool:
+        """Whether the name is IPython's own (``In``, ``_``, ``get_ipython`` …) and unchanged."""
+        ...

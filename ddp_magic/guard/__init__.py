@@ -1,0 +1,1 @@
+"""The guard process: watches, kills and pumps for one worker group. Standard library only."""

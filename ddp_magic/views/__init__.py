@@ -1,0 +1,53 @@
+"""Views: what a person sees of a run, drawn from events alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ddp_magic.events import Event
+
+__all__ = ["Display", "Handle", "View"]
+
+
+class View(Protocol):
+    """One way to show a run. All calls come from one thread, that of the running cell."""
+
+    def handle(self, event: Event) -> None:
+        """Take an event in; cheap, draws nothing that `tick` could draw."""
+        ...
+
+    def tick(self, now: float) -> None:
+        """Draw what has changed; called about 20 times a second, `now` as in `time.time`."""
+        ...
+
+    def close(self) -> None:
+        """Draw the final record; called once, after `RunEnded` was handled."""
+        ...
+
+
+class Handle(Protocol):
+    """An output of the cell that can be replaced."""
+
+    def update(self, data: Mapping[str, Any]) -> None:
+        """Replace the output by this mime bundle."""
+        ...
+
+
+class Display(Protocol):
+    """How a view puts output below the cell; `shell.py` gives one, and so can a test."""
+
+    def show(self, data: Mapping[str, Any]) -> Handle:
+        """Add an output to the cell from a mime bundle and return it."""
+        ...
+
+    def write(self, text: str, *, stderr: bool = False) -> None:
+        """Write plain text as the cell's own print would."""
+        ...
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether `write` reaches a terminal that draws ``\\r`` and cursor moves itself."""
+        ...
