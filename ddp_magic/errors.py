@@ -1,13 +1,13 @@
 """Every error that ddp_magic raises on purpose; imported by every process.
 
 DdpError
-├── UserError            refused before anything starts: shown as IPython's UsageError, one line, no traceback
+├── UserError            refused before anything starts; shown as IPython's UsageError
 │   ├── OptionError      the %%ddp line
 │   ├── OverrideError    name=value on the line
 │   ├── DeviceError      the GPUs that were asked for
 │   ├── CollectError     something in the notebook that cannot reach the workers
 │   └── PlaceError       the directory for the run's files
-├── WorkerFailed         a worker failed: draws itself as the root cause's traceback in notebook lines
+├── WorkerFailed         a worker failed: the root cause's traceback in notebook lines
 ├── RunStopped           the run was interrupted or timed out
 └── LaunchFailed         the worker group could not be started or was lost
 

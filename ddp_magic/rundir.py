@@ -1,7 +1,7 @@
 """The only owner of paths, permissions, sweeping and removal; imported by every process.
 
-One private directory per kernel, ``<tmp>/ddp_magic-<random>`` (0700), holds one directory per run.
-Its `owner.json` says whose it is; a guard holds an flock on its `lock` as long as it watches over it.
+One private directory per kernel, ``<tmp>/ddp_magic-<random>`` (0700), holds one per run.
+Its `owner.json` says whose it is; a guard holds an flock on its `lock` while it watches over it.
 Standard library only: the guard imports this.
 """
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 from ddp_magic.errors import PlaceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["KernelDir", "RunDir", "boot_id", "start_time", "sweep"]
 
@@ -137,7 +137,7 @@ class RunDir:
         return run
 
     @contextlib.contextmanager
-    def creating(self, path: Path, mode: str = "wb") -> Iterator[int]:
+    def creating(self, path: Path, mode: str = "wb") -> Generator[int]:
         """Open a new private file (0600, must not exist) and yield its descriptor.
 
         Raises:

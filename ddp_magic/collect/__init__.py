@@ -1,1 +1,1 @@
-"""Cell text and the live notebook -> Definitions: what the workers need, and how each thing travels."""
+"""Cell text and live notebook -> Definitions: what the workers need, how each thing travels."""

@@ -49,5 +49,5 @@ class Display(Protocol):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether `write` reaches a terminal that draws ``\\r`` and cursor moves itself."""
+        """Whether `write` reaches a terminal that draws cursor moves itself."""
         ...
