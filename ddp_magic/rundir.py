@@ -12,7 +12,6 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -20,13 +19,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from ddp_magic.errors import PlaceError
+from ddp_magic.processes import boot_id, kill_all, marked, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["KernelDir", "RunDir", "boot_id", "start_time", "sweep"]
+__all__ = ["KEPT", "SEGMENT", "KernelDir", "RunDir", "sweep"]
 
 PREFIX = "ddp_magic-"
+
+SEGMENT = 4 << 20
+"""Bytes of one file of a log; every one but the last has exactly this many."""
+KEPT = 4
+"""How many of a log's oldest and of its newest files stay: 2 streams x 8 x 4 MiB a rank."""
 
 
 @dataclass(frozen=True)
@@ -236,40 +241,10 @@ def sweep() -> list[Path]:
             with open(path / "lock", "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if same_boot:
-                    _kill_left(path)
+                    kill_all(marked(path))
                 _remove(path)
                 gone.append(path)
     return gone
-
-
-def _kill_left(path: Path) -> None:
-    """Kill the workers' sessions that the events of dead runs name, if they still are those."""
-    for events in path.glob("run-*/events.jsonl"):
-        for line in events.read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError, KeyError, OSError):
-                event = json.loads(line)
-                if event["ev"] == "worker" and start_time(event["pid"]) == event["start"]:
-                    os.killpg(event["pid"], signal.SIGKILL)
-
-
-def boot_id() -> str:
-    """Return what tells this boot of this machine from every other."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return ""
-
-
-def start_time(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot; None where there is none.
-
-    With the boot id it tells a process from a later one that got the same pid.
-    """
-    try:
-        raw = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    fields = raw[raw.rindex(")") + 2 :].split()
-    return None if fields[0] == "Z" else int(fields[19])
 
 
 def _listed(path: Path) -> list[Path]:

@@ -1,0 +1,234 @@
+"""Runs in the guard: one worker group's life, from starting its agent until nothing is left.
+
+The agent gets exactly one graceful signal: a second restarts torch's wait, a third makes it leave
+and orphan its workers. After that only deadlines count, and at a deadline everything below us dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import shutil
+import signal
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.guard.account import Account
+from ddp_magic.guard.group import Group, Worker
+from ddp_magic.guard.pump import Pump
+from ddp_magic.guard.tree import Tree
+from ddp_magic.processes import LINUX, start_time, subreaper
+
+if TYPE_CHECKING:
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["Guard"]
+
+ORPHAN_GRACE = 1.0
+"""Seconds between the polite signal and the kill when the kernel is gone."""
+FAILURE_GRACE = 5.0
+"""Seconds that the other ranks get to leave once one has failed (less if --grace is less)."""
+SAVE_GRACE = 3.0
+"""A deadline moves on while a result file was written within so many seconds."""
+TEARDOWN = 10.0
+"""Seconds that the agent gets to leave once all workers have succeeded."""
+
+
+class Guard:
+    """The guard's whole state; `main` is its story."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        spec = json.loads(run.spec.read_bytes())
+        self.kernel: int = spec["kernel"]
+        self.grace: float = spec["grace"]
+        self.tree = Tree(spec["agent"], run.path / "agent.log")
+        self.restarts: int = spec["restarts"]
+        self.account = Account(run.events)
+        self.tell = self.account.tell
+        self.group = Group(spec["world_size"])
+        self.pump = Pump(run, spec["world_size"])
+        self.selector = selectors.DefaultSelector()
+        self.deadline: float | None = None
+        self.merciless = False
+        self.failure_deadline: float | None = None
+        self.signalled = False
+        self.ended = False
+        self.dismissed = False
+        self.kernel_gone = False
+
+    def main(self) -> None:
+        """Watch over the run, then over its directory until the kernel needs neither."""
+        if os.getppid() != self.kernel:
+            return
+        subreaper()
+        lock = os.open(self.run.path.parent / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        self.listen()
+        self.tree.start()
+        while self.tree.status() is None and not self.due():
+            self.wait()
+        self.end(self.tree.sweep(self.pump.drain))
+        self.pump.close()
+        while not self.dismissed and not self.kernel_gone:
+            self.wait()
+        if self.kernel_gone:
+            shutil.rmtree(self.run.path.parent, ignore_errors=True)
+
+    # -- what we hear ---------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """Register every source of news."""
+        # A Python handler and not SIG_IGN, which the agent would inherit through exec.
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
+            signal.signal(number, _ignore)
+        signal.signal(signal.SIGTERM, self.on_term)
+        wake, alarm = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        self.news = os.open(self.run.news, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.hear(wake, lambda: os.read(wake, 4096))
+        self.hear(0, self.on_command)
+        self.hear(self.news, self.on_news)
+        for fd in self.pump.fds:
+            self.hear(fd, partial(self.pump.move, fd))
+        if LINUX:
+            with contextlib.suppress(ProcessLookupError):
+                self.hear(os.pidfd_open(self.kernel), self.on_kernel_gone)
+
+    def hear(self, fd: int, act: Any) -> None:
+        """Call `act` whenever `fd` is readable."""
+        self.selector.register(fd, selectors.EVENT_READ, act)
+
+    def wait(self) -> None:
+        """Sleep until something happens or a deadline comes, and act on it."""
+        now = time.monotonic()
+        times = [t - now for t in (self.deadline, self.failure_deadline) if t is not None]
+        for key, _ in self.selector.select(max(0.0, min(times, default=1.0 if LINUX else 0.1))):
+            key.data()
+        for worker in self.group.vanished():
+            self.on_worker_gone(worker)
+        if os.getppid() != self.kernel and not self.kernel_gone:
+            self.on_kernel_gone()
+        if self.failure_deadline is not None and time.monotonic() >= self.failure_deadline:
+            self.failure_deadline = None
+            self.group.kill()
+
+    def on_term(self, *_: object) -> None:
+        """Stop as for an interrupt when the system shuts down."""
+        self.stop(signal.SIGTERM, self.grace)
+
+    def on_command(self) -> None:
+        """Obey the kernel."""
+        commands = os.read(0, 64)
+        if not commands:
+            self.selector.unregister(0)
+            self.on_kernel_gone()
+        for command in commands.decode("ascii", "replace"):
+            if command == "I":
+                self.stop(signal.SIGINT, self.grace)
+            elif command == "K":
+                self.merciless, self.deadline = True, time.monotonic()
+            elif command == "S":
+                self.group.signal(signal.SIGUSR1)
+            elif command == "X":
+                self.dismissed = True
+
+    def on_kernel_gone(self) -> None:
+        """Stop everything: nobody is left to see it."""
+        self.kernel_gone = self.merciless = True
+        self.stop(signal.SIGTERM, ORPHAN_GRACE)
+
+    def on_news(self) -> None:
+        """Take in what agent and workers say; a line is at most PIPE_BUF, so never torn."""
+        with contextlib.suppress(BlockingIOError):
+            for line in os.read(self.news, 1 << 16).splitlines():
+                news: dict[str, Any] = json.loads(line)
+                if news["ev"] == "worker":
+                    self.on_worker(news)
+                elif news["ev"] == "done" and news["pid"] in self.group.workers:
+                    self.group.workers[news["pid"]].code = news["code"]
+                else:
+                    self.tell(**news)
+
+    def on_worker(self, news: dict[str, Any]) -> None:
+        """Watch a worker from its first word on."""
+        worker = self.group.add(rank=news["rank"], attempt=news["attempt"], pid=news["pid"])
+        self.tell(**news, start=start_time(worker.pid))
+        if worker.gone:
+            self.on_worker_gone(worker)
+        elif worker.pidfd is not None:
+            self.hear(worker.pidfd, partial(self.on_worker_gone, worker))
+
+    def on_worker_gone(self, worker: Worker) -> None:
+        """Note a worker's end; start the clock for the others where it failed."""
+        self.on_news()  # its last words are in the pipe before its pidfd fires
+        if worker.pidfd is not None:
+            self.selector.unregister(worker.pidfd)
+        self.group.end(worker)
+        self.tell(
+            ev="gone", rank=worker.rank, attempt=worker.attempt, pid=worker.pid, code=worker.code
+        )
+        if self.group.over:
+            self.failure_deadline = None
+            self.tree.kill_orphans()
+            if self.decided():
+                self.end([])
+                self.stop(None, TEARDOWN)
+        elif worker.code != 0 and self.failure_deadline is None:
+            self.failure_deadline = time.monotonic() + min(FAILURE_GRACE, self.grace)
+
+    # -- what we do -----------------------------------------------------------------------------
+
+    def stop(self, number: signal.Signals | None, seconds: float) -> None:
+        """Send the one graceful signal, if it is still to send, and set the deadline."""
+        if number is not None and not self.signalled:
+            self.signalled = self.tree.signal(number)
+        due = time.monotonic() + seconds
+        self.deadline = due if self.deadline is None else min(due, self.deadline)
+
+    def due(self) -> bool:
+        """Whether the deadline is over; a save in progress moves it on, unless we are to kill."""
+        if self.deadline is None or time.monotonic() < self.deadline:
+            return False
+        if not self.merciless and self.saving():
+            self.deadline = time.monotonic() + 0.5
+            return False
+        return True
+
+    def decided(self) -> bool:
+        """Whether no further attempt will come and the agent has nothing to add.
+
+        It alone knows how a worker that announced no exit code was killed.
+        """
+        last = self.signalled or self.group.attempt >= self.restarts
+        return self.group.succeeded or (last and self.group.announced)
+
+    def saving(self) -> bool:
+        """Whether rank 0 is writing results right now."""
+        newest = 0.0
+        with contextlib.suppress(OSError):
+            newest = max((e.stat().st_mtime for e in os.scandir(self.run.results)), default=0.0)
+        return bool(self.group.living) and time.time() - newest < SAVE_GRACE
+
+    def end(self, left: list[int]) -> None:
+        """Say once that the run is over and its output complete."""
+        if self.ended:
+            return
+        self.on_news()
+        self.pump.drain()
+        for worker in self.group.living:
+            self.group.end(worker)
+        self.ended = True
+        self.tell(
+            ev="ended", ok=self.group.succeeded, agent=self.tree.status(), left=left,
+            lost=self.pump.failed,
+        )  # fmt: skip
+        self.account.close()
+
+
+def _ignore(*_: object) -> None:
+    """Interrupt the poll and do nothing else."""
