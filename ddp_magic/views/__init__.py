@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+import contextlib
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ddp_magic.events import Event
 
-__all__ = ["Display", "Handle", "View"]
+__all__ = ["Display", "Handle", "Kind", "View", "make"]
+
+Kind: TypeAlias = Literal["widget", "html", "plain"]
 
 
 class View(Protocol):
@@ -51,3 +54,25 @@ class Display(Protocol):
     def is_terminal(self) -> bool:
         """Whether `write` reaches a terminal that draws cursor moves itself."""
         ...
+
+
+def make(kind: Kind, display: Display, on_stop: Callable[[], None]) -> View:
+    """Return the view of this kind; HTML where a widget is wanted and anywidget is missing.
+
+    Args:
+        kind: What the front-end can show.
+        display: Where the view draws.
+        on_stop: Called when the user presses the view's Stop, on any thread.
+    """
+    if kind == "plain":
+        from ddp_magic.views.plain import PlainView
+
+        return PlainView(display)
+    if kind == "widget":
+        with contextlib.suppress(ImportError):
+            from ddp_magic.views.widget import WidgetView
+
+            return WidgetView(display, on_stop)
+    from ddp_magic.views.html import HtmlView
+
+    return HtmlView(display)

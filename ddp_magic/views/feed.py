@@ -1,0 +1,89 @@
+"""Which messages a page gets of a run: only what is new, as fast as the page keeps up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.views.pace import Pace
+from ddp_magic.views.wire import facts, rank_news
+
+if TYPE_CHECKING:
+    from ddp_magic.views.pace import Allowance
+    from ddp_magic.views.picture import Picture
+
+__all__ = ["Feed"]
+
+OTHER_PERIOD = 0.5
+"""Seconds between messages about a rank that nobody looks at."""
+OTHER_LINES = 40
+SNAPSHOT_LINES = 200
+
+
+class Feed:
+    """Makes the messages; the flags may be set by any thread, the methods are called by one.
+
+    Attributes:
+        acknowledged: The number of the last message that the page said it has; 0 for none.
+        asked: The page asked for everything.
+        watched: The rank that the page looks at besides the shown ones.
+    """
+
+    def __init__(self, picture: Picture) -> None:
+        self.acknowledged = 0
+        self.asked = False
+        self.watched: int | None = None
+        self._picture = picture
+        self._pace: Pace | None = None
+        self._number = 0
+        self._facts_sent = -1
+        self._ends: dict[int, int] = {}
+        self._lives: dict[int, list[Any]] = {}
+        self._times: dict[int, float] = {}
+
+    def message(self, now: float) -> dict[str, Any] | None:
+        """Return the next message; None where there is nothing to say or it is not time yet."""
+        pace = self._pace = self._pace or Pace(now)
+        if self.acknowledged:
+            pace.acknowledged(self.acknowledged)
+        if self.asked:
+            self.asked = False
+            message = {**self.snapshot(now), "answer": True}
+        else:
+            allowance = pace.allowance(now)
+            message = self._news(allowance, now) if allowance else None
+        if message is not None:
+            self._number += 1
+            message["n"] = self._number
+            pace.sent(self._number, now)
+        return message
+
+    def snapshot(self, now: float) -> dict[str, Any]:
+        """Return a message with everything, numbered by none: any page can begin with it."""
+        ranks = [
+            rank_news(rank, terminal, 0, SNAPSHOT_LINES)
+            for rank, terminal in self._picture.ranks.items()
+        ]
+        return {"facts": facts(self._picture, now), "ranks": ranks}
+
+    def _news(self, allowance: Allowance, now: float) -> dict[str, Any] | None:
+        message: dict[str, Any] = {"ranks": self._ranks(allowance.lines, now)}
+        if self._facts_sent != self._picture.version or allowance.heartbeat:
+            self._facts_sent = self._picture.version
+            message["facts"] = facts(self._picture, now)
+        return message if message["ranks"] or "facts" in message else None
+
+    def _ranks(self, limit: int, now: float) -> list[dict[str, Any]]:
+        shown = self._picture.started.shown if self._picture.started else ()
+        ranks: list[dict[str, Any]] = []
+        for rank, terminal in self._picture.ranks.items():
+            looked_at = rank in shown or rank == self.watched
+            if not looked_at and now - self._times.get(rank, 0.0) < OTHER_PERIOD:
+                continue
+            most = limit if looked_at else min(limit, OTHER_LINES)
+            news = rank_news(rank, terminal, self._ends.get(rank, 0), most)
+            if not news["lines"] and news["live"] == self._lives.get(rank, []):
+                continue
+            self._ends[rank], self._lives[rank] = news["end"], news["live"]
+            self._times[rank] = now
+            ranks.append(news)
+        return ranks

@@ -1,0 +1,125 @@
+"""What is known of a run at a moment, gathered from its events: what views draw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ddp_magic.events import (
+    Event,
+    Notice,
+    OutputChunk,
+    RunEnded,
+    RunStarted,
+    RunState,
+    StateChanged,
+    WorkerExited,
+    WorkerStarted,
+)
+from ddp_magic.terminal import RankTerminal
+from ddp_magic.views import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Picture", "duration", "workers"]
+
+SETTLE = 0.3
+"""Seconds between two looks at what has become final; see `Screen.settle`."""
+NOTICES = 20
+
+
+class Picture:
+    """The state of one run.
+
+    Attributes:
+        started: The event, None before it came.
+        ended: The event, None while the run goes on.
+        state: Of the run.
+        reason: Why the run is in that state, in words; may be empty.
+        notices: The first ones and the last, `NOTICES` at most.
+        ranks: The output of every rank that wrote something, and of the shown ones.
+        version: Rises with every change of what is above, but output.
+        output_version: Rises with every chunk of output.
+    """
+
+    def __init__(self) -> None:
+        self.started: RunStarted | None = None
+        self.ended: RunEnded | None = None
+        self.state = RunState.STARTING
+        self.reason = ""
+        self.notices: list[Notice] = []
+        self.ranks: dict[int, RankTerminal] = {}
+        self.version = 0
+        self.output_version = 0
+        self._settled = 0.0
+
+    def handle(self, event: Event) -> None:
+        """Take an event in."""
+        if isinstance(event, OutputChunk):
+            self.rank(event.rank).feed(event.stream, event.data, event.skipped)
+            self.output_version += 1
+            return
+        self.version += 1
+        match event:
+            case RunStarted():
+                self.started = event
+                for rank in event.shown:
+                    self.rank(rank)
+            case StateChanged():
+                self.state, self.reason = event.state, event.reason
+            case Notice():
+                self._note(event)
+            case RunEnded():
+                self.ended, self.state, self.reason = event, event.state, ""
+                for rank in self.ranks.values():
+                    rank.finish()
+                self.output_version += 1
+            case WorkerStarted() | WorkerExited():
+                pass  # a view of workers belongs to the complete panel
+
+    def settle(self, now: float) -> None:
+        """Let output become final by age; call it at every tick."""
+        if now - self._settled >= SETTLE:
+            self._settled = now
+            for rank in self.ranks.values():
+                rank.settle()
+
+    def rank(self, rank: int) -> RankTerminal:
+        """Return the output of a rank, empty at first."""
+        if rank not in self.ranks:
+            self.ranks[rank] = RankTerminal()
+            self.ranks = dict(sorted(self.ranks.items()))
+        return self.ranks[rank]
+
+    def elapsed(self, now: float) -> float:
+        """Return how long the run has taken, in seconds."""
+        if self.ended is not None:
+            return self.ended.duration
+        return max(0.0, now - self.started.time) if self.started else 0.0
+
+    def _note(self, notice: Notice) -> None:
+        if len(self.notices) == NOTICES:
+            del self.notices[NOTICES // 2]
+            gap = self.notices[NOTICES // 2 - 1]
+            self.notices[NOTICES // 2 - 1] = replace(gap, text="…", warning=False)
+        self.notices.append(notice)
+
+
+def duration(seconds: float) -> str:
+    """Say how long something took, as ``4.2 s``, ``2 min 05 s`` or ``1 h 03 min``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def workers(devices: Sequence[str]) -> str:
+    """Say how many workers run on what, as ``2 workers on CPU``."""
+    count = len(devices)
+    names = list(dict.fromkeys(escape.line(device, 60) for device in devices))
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"{count} worker{'' if count == 1 else 's'}" + (f" on {shown}" if shown else "")

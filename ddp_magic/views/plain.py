@@ -1,0 +1,185 @@
+"""The view as text: nbclient, papermill, `jupyter execute`, plain kernels, terminals."""
+
+from __future__ import annotations
+
+import codecs
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddp_magic.events import Notice, OutputChunk, RunEnded, RunStarted, RunState, StateChanged
+from ddp_magic.screen import Screen
+from ddp_magic.views import escape
+from ddp_magic.views.picture import SETTLE, duration, workers
+
+if TYPE_CHECKING:
+    from ddp_magic.events import Event, Stream
+    from ddp_magic.views import Display
+
+__all__ = ["PlainView"]
+
+COLUMNS = 100_000
+"""A long line is data that somebody may read back from stdout: clipped late."""
+LINES_PER_SECOND = 100
+BURST = 2000
+LINE_WEIGHT = 500
+"""Characters that count as one line."""
+LAST = 40
+"""Lines that are shown at the end of what was held back."""
+
+
+@dataclass
+class _Source:
+    """One stream of one rank, on its way to the cell's own."""
+
+    stream: Stream
+    label: str
+    log: Path
+    screen: Screen = field(default_factory=lambda: Screen(columns=COLUMNS))
+    decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+    )
+    held: int = 0
+    last: deque[str] = field(default_factory=lambda: deque[str](maxlen=LAST))
+
+
+class PlainView:
+    """Writes the shown ranks' output as the cell's own: stdout to stdout, stderr to stderr.
+
+    What is ours (a line at the start, at the end, notices) goes to stderr, so that stdout holds
+    the workers' output alone. In a terminal the bytes of a single shown rank go through as they
+    are, so that its bars live; elsewhere only final lines do, a hundred a second after the first
+    two thousand.
+
+    Args:
+        display: Where to write.
+        rank_prefix: Whether lines begin with ``[rank1]``; None: where several ranks are shown.
+    """
+
+    def __init__(self, display: Display, *, rank_prefix: bool | None = None) -> None:
+        self._display = display
+        self._prefix = rank_prefix
+        self._started: RunStarted | None = None
+        self._ended: RunEnded | None = None
+        self._sources: dict[tuple[int, Stream], _Source] = {}
+        self._raw = False
+        self._raw_open = False
+        self._credit = float(BURST)
+        self._now = self._settled = 0.0
+
+    def handle(self, event: Event) -> None:
+        """Take an event in; what is said rarely is written at once."""
+        match event:
+            case RunStarted():
+                self._start(event)
+            case OutputChunk():
+                self._output(event)
+            case StateChanged(state=RunState.STOPPING):
+                self._say("stopping" + (f": {event.reason}" if event.reason else ""))
+            case Notice():
+                self._say(("warning: " if event.warning else "note: ") + event.text)
+            case RunEnded():
+                self._ended = event
+            case _:
+                pass
+
+    def tick(self, now: float) -> None:
+        """Write the lines that have become final."""
+        self._credit = min(BURST, self._credit + LINES_PER_SECOND * max(0.0, now - self._now))
+        self._now = now
+        if now - self._settled < SETTLE:
+            return
+        self._settled = now
+        for source in self._sources.values():
+            self._write(source, [line.text for line in source.screen.settle()])
+
+    def close(self) -> None:
+        """Write what is left, and how the run ended."""
+        for source in self._sources.values():
+            if self._raw:
+                self._write_raw(source, source.decoder.decode(b"", final=True))
+            self._write(source, [line.text for line in source.screen.finish()])
+            self._release(source)
+        if self._raw_open:
+            self._display.write("\n")
+        if self._ended is not None:
+            self._say_end(self._ended)
+
+    def _start(self, event: RunStarted) -> None:
+        self._started = event
+        several = len(event.shown) > 1
+        prefix = several if self._prefix is None else self._prefix
+        self._raw = self._display.is_terminal and not prefix
+        streams: tuple[Stream, Stream] = ("stdout", "stderr")
+        for rank in event.shown:
+            for stream in streams:
+                log = Path(event.log_dir) / f"rank{rank}.{stream}.log"
+                label = f"[rank{rank}] " if prefix else ""
+                self._sources[rank, stream] = _Source(stream, label, log)
+        parts = [workers(event.devices), *event.overrides, *filter(None, [event.note])]
+        self._say("· " + " · ".join(escape.line(part, 200) for part in parts))
+
+    def _output(self, event: OutputChunk) -> None:
+        source = self._sources.get((event.rank, event.stream))
+        if source is None:
+            return
+        if event.skipped:
+            self._say(f"{event.skipped:,} bytes are missing here, the log is full: {source.log}")
+        if self._raw:
+            self._write_raw(source, source.decoder.decode(event.data))
+            return
+        source.screen.feed(event.data)
+        self._write(source, [line.text for line in source.screen.take()])
+
+    def _write_raw(self, source: _Source, text: str) -> None:
+        if text:
+            self._display.write(text, stderr=source.stream == "stderr")
+            self._raw_open = not text.endswith("\n")
+
+    def _write(self, source: _Source, lines: list[str]) -> None:
+        out: list[str] = []
+        for text in lines:
+            weight = max(1.0, len(text) / LINE_WEIGHT)
+            line = f"{source.label}{escape.neutral(text)}\n"
+            if self._credit < weight:
+                source.held += 1
+                source.last.append(line)
+                continue
+            self._credit -= weight
+            if source.held:
+                out.append(self._gap(source, source.held))
+                source.held = 0
+                source.last.clear()
+            out.append(line)
+        if out:
+            self._display.write("".join(out), stderr=source.stream == "stderr")
+
+    def _release(self, source: _Source) -> None:
+        """Write the end of what was held back: it is what tells how the run went."""
+        missing = source.held - len(source.last)
+        lines = [self._gap(source, missing)] if missing else []
+        if source.last:
+            text = "".join([*lines, *source.last])
+            self._display.write(text, stderr=source.stream == "stderr")
+
+    def _gap(self, source: _Source, count: int) -> str:
+        path = escape.line(str(source.log))
+        return f"{source.label}… {count:,} line{'' if count == 1 else 's'}, see {path}\n"
+
+    def _say(self, text: str) -> None:
+        if self._raw_open:
+            self._display.write("\n")
+            self._raw_open = False
+        run_id = self._started.run_id if self._started else ""
+        text = f"%%ddp {run_id} {text}" if run_id else f"%%ddp {text}"
+        self._display.write(escape.line(text, 1000) + "\n", stderr=True)
+
+    def _say_end(self, event: RunEnded) -> None:
+        text = f"{event.state} in {duration(event.duration)}"
+        text += f": {event.summary}" if event.summary else ""
+        if event.outputs:
+            text += " · in the notebook: " + ", ".join(event.outputs)
+        self._say(text)
+        for missing in event.missing:
+            self._say(f"did not bring back {missing}")

@@ -1,0 +1,155 @@
+"""The live panel in JupyterLab and Notebook 7: an anywidget while the cell blocks; kernel only.
+
+Two outputs. The first is the record, refreshed every ten seconds, so that a notebook saved in the
+middle of a run reads well; a live panel on the page hides it (by a style rule inside the panel, so
+that it shows wherever no panel can be drawn). The second is the panel; at the end it is blanked.
+The only module that imports anywidget.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import anywidget
+import traitlets
+
+from ddp_magic.events import RunState
+from ddp_magic.views.feed import Feed
+from ddp_magic.views.picture import Picture
+from ddp_magic.views.record import record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ddp_magic.events import Event
+    from ddp_magic.views import Display
+
+__all__ = ["WidgetView"]
+
+RECORD_PERIOD = 10.0
+KEPT_PANELS = 3
+"""Panels that stay open: a page that was reloaded in the middle of a run can still draw its end
+(a closed one is "model not found")."""
+_HERE = Path(__file__).parent
+
+
+class _Panel(anywidget.AnyWidget):
+    """The widget; its state is made when a page asks for it, so that it costs nothing before."""
+
+    _esm = (_HERE / "panel.js").read_text(encoding="utf-8")
+    _css = (_HERE / "panel.css").read_text(encoding="utf-8")
+    record_class = traitlets.Unicode().tag(sync=True)
+    snapshot = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, record_class: str, snapshot: Callable[[], dict[str, Any]]) -> None:
+        self._make_snapshot = snapshot
+        super().__init__(record_class=record_class)
+        # ipykernel 7.4 hands a comm's messages to the shell that published on it last, which is
+        # busy with the cell (ipykernel/comm/comm.py); without its hook they stay in the page's
+        # own subshell, as in 7.0 to 7.3
+        if hasattr(self.comm, "_reply_subshell_for"):
+            setattr(self.comm, "_reply_subshell_for", None)  # noqa: B010
+
+    def get_state(self, key: Any = None, drop_defaults: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
+        """Return the state with a snapshot made now; overrides ipywidgets."""
+        state: dict[str, Any] = super().get_state(key, drop_defaults)
+        if "snapshot" in state:
+            state["snapshot"] = self._make_snapshot()
+        return state
+
+    @property
+    def bundle(self) -> dict[str, Any]:
+        """The output that shows it; without a word for viewers that cannot."""
+        model = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {"text/plain": "", "application/vnd.jupyter.widget-view+json": model}
+
+
+class WidgetView:
+    """Shows a run in a live panel.
+
+    The page's messages arrive on another thread (a subshell of the kernel) or, in older kernels,
+    only after the cell; they set flags that the next tick reads.
+
+    Args:
+        display: Where the outputs go.
+        on_stop: Called for every press of Stop, on the thread that the message arrives on.
+    """
+
+    _kept: ClassVar[deque[_Panel]] = deque()
+
+    def __init__(self, display: Display, on_stop: Callable[[], None]) -> None:
+        while len(self._kept) >= KEPT_PANELS:
+            self._kept.popleft().close()
+        self._on_stop = on_stop
+        self._lock = threading.RLock()  # a snapshot is made on the thread that it is asked on
+        self._picture = Picture()
+        self._feed = Feed(self._picture)
+        self._now = self._record_at = 0.0
+        self._record_drawn = (0, 0)
+        self._record_class = f"ddp-magic-{secrets.token_hex(6)}"
+        self._display = display
+        self._panel = _Panel(self._record_class, self._snapshot)
+        self._panel.on_msg(self._heard)
+        self._kept.append(self._panel)
+        self._record_output = display.show(self._live_record())
+        self._panel_output = display.show(self._panel.bundle)
+
+    def handle(self, event: Event) -> None:
+        """Take an event in."""
+        with self._lock:
+            self._picture.handle(event)
+            self._now = max(self._now, event.time)
+
+    def tick(self, now: float) -> None:
+        """Send what is new, as far as the page keeps up; refresh the record now and then."""
+        with self._lock:
+            self._now = now
+            self._picture.settle(now)
+            message = self._feed.message(now)
+        if message is not None:
+            self._panel.send(message)
+        drawn = (self._picture.version, self._picture.output_version)
+        if drawn != self._record_drawn and now - self._record_at >= RECORD_PERIOD:
+            self._record_drawn, self._record_at = drawn, now
+            self._record_output.update(self._live_record())
+
+    def close(self) -> None:
+        """Put the final record in the place of the panel."""
+        self._panel.send(self._snapshot())
+        self._record_output.update(record(self._picture))
+        self._panel_output.update({"text/plain": ""})
+
+    def _snapshot(self) -> dict[str, Any]:
+        with self._lock:
+            return self._feed.snapshot(self._now)
+
+    def _live_record(self) -> dict[str, str]:
+        data = record(self._picture)
+        hidden = f'<div class="{self._record_class}">{data["text/html"]}</div>'
+        return {**data, "text/html": hidden}
+
+    def _heard(self, _panel: object, message: object, _buffers: object) -> None:
+        """Take a message of the page in."""
+        match message:
+            case {"t": "ack", "n": int(number)}:
+                self._feed.acknowledged = number
+            case {"t": "hello"}:
+                self._feed.asked = True
+            case {"t": "watch", "r": int(rank)}:
+                self._feed.watched = rank
+            case {"t": "stop", "kill": bool(kill)}:
+                self._panel.send({"stopping": True})
+                self._stop(kill=kill)
+            case _:
+                pass
+
+    def _stop(self, *, kill: bool) -> None:
+        state = self._picture.state
+        # a first press may arrive late, when the page has interrupted the kernel already or the
+        # run is over: it must not count as the second
+        if not state.final and (kill or state is not RunState.STOPPING):
+            self._on_stop()

@@ -1,0 +1,87 @@
+"""What goes to the panel's page side: JSON values that `panel.js` draws as text.
+
+A line is a string, or a list of pieces: strings and ``[text, fg, bg, effects]``. Pieces instead of
+offsets, because Python counts characters and JavaScript counts UTF-16 units.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.sgr import PLAIN
+from ddp_magic.views import escape
+from ddp_magic.views.picture import workers
+
+if TYPE_CHECKING:
+    from ddp_magic.screen import Line
+    from ddp_magic.terminal import RankTerminal
+    from ddp_magic.views.picture import Picture
+
+__all__ = ["facts", "rank_news"]
+
+LINE = 1000
+"""Characters of a line that are sent."""
+RANK_CHARACTERS = 32_000
+"""Of one rank in one message; about 250 bytes for each of its 200 lines would be 50 000."""
+ITEMS = 50
+
+
+def facts(picture: Picture, now: float) -> dict[str, Any]:
+    """Return everything about the run but its output."""
+    started, ended = picture.started, picture.ended
+    said: dict[str, Any] = {
+        "state": picture.state.value,
+        "reason": escape.line(picture.reason),
+        "final": picture.state.final,
+        "elapsed": round(picture.elapsed(now), 2),
+        "notices": [[escape.line(n.text), n.warning] for n in picture.notices],
+        "summary": escape.line(ended.summary) if ended else "",
+    }
+    if started:
+        said |= {
+            "run": escape.line(started.run_id, 40),
+            "label": escape.line(started.label, 60),
+            "workers": workers(started.devices),
+            "devices": [escape.line(device, 60) for device in started.devices],
+            "overrides": [escape.line(override) for override in started.overrides[:ITEMS]],
+            "note": escape.line(started.note),
+            "logs": escape.line(started.log_dir),
+            "shown": list(started.shown),
+        }
+    return said
+
+
+def rank_news(rank: int, terminal: RankTerminal, since: int, limit: int) -> dict[str, Any]:
+    """Return what is new of a rank: its newest lines from `since` on, and its live lines."""
+    delta = terminal.delta(since, limit)
+    live = _newest(delta.live, RANK_CHARACTERS // 4)
+    lines = _newest(delta.lines, RANK_CHARACTERS)
+    return {"r": rank, "end": terminal.total, "lines": lines, "live": live}
+
+
+def _newest(lines: list[Line], characters: int) -> list[Any]:
+    sent: list[Any] = []
+    for line in reversed(lines):
+        pieces, weight = _pieces(line)
+        characters -= weight
+        if characters < 0 and sent:
+            break
+        sent.append(pieces)
+    return sent[::-1]
+
+
+def _pieces(line: Line) -> tuple[Any, int]:
+    """Return a line for the wire, and about how many characters it takes there."""
+    if not line.runs or len(line.runs) > LINE // 10:
+        text = escape.neutral(escape.clip(line.text, LINE))
+        return text, len(text) + 8
+    pieces: list[Any] = []
+    left = LINE
+    for text, style in line.pieces():
+        shown = escape.neutral(text[:left])
+        left -= len(text)
+        pieces.append(shown if style == PLAIN else [shown, *style])
+        if left < 0:
+            pieces.append("…")
+            break
+    return pieces, min(len(line.text), LINE) + 20 * len(pieces)
