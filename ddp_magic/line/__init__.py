@@ -1,0 +1,1 @@
+"""How the %%ddp line is read, for `options` and `overrides`; runs in the kernel."""
