@@ -163,7 +163,8 @@ def _is_code(old: object) -> bool:
 
 def _remedy(target: str, text: str, value: Value, old: object, user_ns: dict[str, Any]) -> str:
     if isinstance(old, str):
-        return f"For text write {_shown(target, text).replace('=', "='", 1)}'."
+        quoted = "'...'" if looks_secret(target) else repr(text)
+        return f"For text write {target}={quoted}."
     if value.kind == "text":
         if text.isidentifier() and text in user_ns:
             return f"For the variable write {target}={{{text}}}."
