@@ -55,15 +55,18 @@ def start_time(pid: int) -> str | None:
     return None if fields is None or fields[0] == "Z" else fields[19]
 
 
-def descendants(root: int) -> list[int]:
-    """Return every living process below `root`, parents first."""
+def descendants(root: int, *, but: int | None = None) -> list[int]:
+    """Return every living process below `root`, parents first; without `but` and all below it.
+
+    One look at the process table: between two, `but` could have started another child.
+    """
     children: dict[int, list[int]] = {}
     for pid, parent in _parents():
         children.setdefault(parent, []).append(pid)
     found: list[int] = []
     todo = [root]
     while todo:
-        below = children.get(todo.pop(), [])
+        below = [pid for pid in children.get(todo.pop(), []) if pid != but]
         found += below
         todo += below
     return found

@@ -1,32 +1,23 @@
-"""The only owner of paths, permissions, sweeping and removal; imported by every process.
+"""The paths and permissions of one run's directory; imported by every process.
 
-One private directory per kernel, ``<tmp>/ddp_magic-<random>`` (0700), holds one per run.
-Its `owner.json` says whose it is; a guard holds an flock on its `lock` while it watches over it.
-Standard library only: the guard imports this.
+Standard library only: the guard imports this. `kerneldir` owns the directory that holds the runs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
 import shutil
-import stat
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  (dataclass fields are public annotations)
 from typing import TYPE_CHECKING, Self
 
 from ddp_magic.errors import PlaceError
-from ddp_magic.processes import boot_id, kill_all, marked, start_time
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["KEPT", "SEGMENT", "KernelDir", "RunDir", "sweep"]
-
-PREFIX = "ddp_magic-"
+__all__ = ["KEPT", "SEGMENT", "RunDir", "place_error", "remove_tree"]
 
 SEGMENT = 4 << 20
 """Bytes of one file of a log; every one but the last has exactly this many."""
@@ -138,7 +129,7 @@ class RunDir:
             for folder in (path, run.blobs, run.logs, run.results, run.scratch):
                 folder.mkdir(mode=0o700)
         except OSError as error:
-            raise _place_error(path.parent, error) from None
+            raise place_error(path.parent, error) from None
         return run
 
     @contextlib.contextmanager
@@ -156,7 +147,7 @@ class RunDir:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise _place_error(self.path, error) from None
+            raise place_error(self.path, error) from None
 
     def write(self, path: Path, data: str | bytes) -> None:
         """Write a new private file (0600, must not exist) whole.
@@ -174,77 +165,11 @@ class RunDir:
         """Remove everything but the logs and the results."""
         for entry in _listed(self.path):
             if entry not in (self.logs, self.results):
-                _remove(entry)
+                remove_tree(entry)
 
     def remove(self) -> None:
         """Remove the directory with all that is in it."""
-        _remove(self.path)
-
-
-@dataclass(frozen=True)
-class KernelDir:
-    """The private directory of one kernel; holds its runs.
-
-    Attributes:
-        path: As ``/tmp/ddp_magic-x8f2k1``, 0700, made by `tempfile.mkdtemp`, so that a planted
-            directory or link can never be taken for it.
-    """
-
-    path: Path
-
-    @classmethod
-    def create(cls) -> Self:
-        """Make the directory below ``$TMPDIR``.
-
-        Raises:
-            PlaceError: It cannot be made or written.
-        """
-        try:
-            path = Path(tempfile.mkdtemp(prefix=PREFIX))
-        except OSError as error:
-            raise _place_error(Path(os.environ.get("TMPDIR") or "/tmp"), error) from None  # noqa: S108
-        owner = {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()}
-        RunDir(path).write(path / "owner.json", json.dumps(owner))
-        RunDir(path).write(path / "lock", "")
-        return cls(path)
-
-    def new_run(self, number: int) -> RunDir:
-        """Make the directory of run `number`.
-
-        Raises:
-            PlaceError: It cannot be made.
-        """
-        return RunDir.create(self.path / f"run-{number}")
-
-    def remove(self) -> None:
-        """Remove the directory with all runs."""
-        _remove(self.path)
-
-
-def sweep() -> list[Path]:
-    """Remove what dead kernels of this user left, killing their workers; return what went.
-
-    A directory goes only if it is ours (uid, 0700, no link), nobody holds its lock, and the kernel
-    that it names is gone: another boot, or no such process with that start time.
-    """
-    gone: list[Path] = []
-    for path in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            info = path.lstat()
-            private = stat.S_ISDIR(info.st_mode) and stat.S_IMODE(info.st_mode) == 0o700
-            if not private or info.st_uid != os.getuid():
-                continue
-            owner = json.loads((path / "owner.json").read_bytes())
-            same_boot = owner["boot"] == boot_id()
-            if same_boot and start_time(owner["pid"]) == owner["start"]:
-                continue
-            with open(path / "lock", "rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if same_boot:
-                    kill_all(marked(path))
-                _remove(path)
-                gone.append(path)
-    return gone
+        remove_tree(self.path)
 
 
 def _listed(path: Path) -> list[Path]:
@@ -253,7 +178,8 @@ def _listed(path: Path) -> list[Path]:
     return []
 
 
-def _remove(path: Path) -> None:
+def remove_tree(path: Path) -> None:
+    """Remove a file or a whole directory, as far as it goes."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -261,7 +187,8 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _place_error(path: Path, error: OSError) -> PlaceError:
+def place_error(path: Path, error: OSError) -> PlaceError:
+    """Return what the user should know of a file that could not be written."""
     return PlaceError(
         f"The run's private files cannot be written below {path}: {error.strerror or error}. "
         "Free some space there, or set TMPDIR to a directory that you can write and restart "

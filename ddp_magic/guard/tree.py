@@ -60,8 +60,7 @@ class Tree:
     def kill_orphans(self) -> None:
         """Kill what dead workers left behind: all below us that is not below the agent."""
         assert self._agent is not None
-        agent = {self._agent.pid, *descendants(self._agent.pid)}
-        kill_all([pid for pid in descendants(os.getpid()) if pid not in agent])
+        kill_all(descendants(os.getpid(), but=self._agent.pid))
 
     def sweep(self, meanwhile: Callable[[], None]) -> list[int]:
         """Kill everything; return what could not be killed. A dying writer may need `meanwhile`."""

@@ -76,7 +76,7 @@ class Guard:
         self.pump.close()
         while not self.dismissed and not self.kernel_gone:
             self.wait()
-        if self.kernel_gone:
+        if self.kernel_gone and not self.dismissed:  # else a newer guard watches over it
             shutil.rmtree(self.run.path.parent, ignore_errors=True)
 
     # -- what we hear ---------------------------------------------------------------------------
@@ -97,7 +97,8 @@ class Guard:
             self.hear(fd, partial(self.pump.move, fd))
         if LINUX:
             with contextlib.suppress(ProcessLookupError):
-                self.hear(os.pidfd_open(self.kernel), self.on_kernel_gone)
+                pidfd = os.pidfd_open(self.kernel)
+                self.hear(pidfd, partial(self.on_kernel_gone, pidfd))
 
     def hear(self, fd: int, act: Any) -> None:
         """Call `act` whenever `fd` is readable."""
@@ -115,6 +116,7 @@ class Guard:
             self.on_kernel_gone()
         if self.failure_deadline is not None and time.monotonic() >= self.failure_deadline:
             self.failure_deadline = None
+            self.tell(ev="killed", ranks=[w.rank for w in self.group.living])
             self.group.kill()
 
     def on_term(self, *_: object) -> None:
@@ -125,8 +127,7 @@ class Guard:
         """Obey the kernel."""
         commands = os.read(0, 64)
         if not commands:
-            self.selector.unregister(0)
-            self.on_kernel_gone()
+            self.on_kernel_gone(0)
         for command in commands.decode("ascii", "replace"):
             if command == "I":
                 self.stop(signal.SIGINT, self.grace)
@@ -136,32 +137,37 @@ class Guard:
                 self.group.signal(signal.SIGUSR1)
             elif command == "X":
                 self.dismissed = True
+                self.selector.unregister(0)  # its end-of-file means nothing from now on
 
-    def on_kernel_gone(self) -> None:
+    def on_kernel_gone(self, fd: int | None = None) -> None:
         """Stop everything: nobody is left to see it."""
+        if fd is not None:
+            self.selector.unregister(fd)
         self.kernel_gone = self.merciless = True
         self.stop(signal.SIGTERM, ORPHAN_GRACE)
 
     def on_news(self) -> None:
         """Take in what agent and workers say; a line is at most PIPE_BUF, so never torn."""
         with contextlib.suppress(BlockingIOError):
+            already_gone: list[Worker] = []
             for line in os.read(self.news, 1 << 16).splitlines():
                 news: dict[str, Any] = json.loads(line)
                 if news["ev"] == "worker":
-                    self.on_worker(news)
+                    already_gone += self.on_worker(news)
                 elif news["ev"] == "done" and news["pid"] in self.group.workers:
                     self.group.workers[news["pid"]].code = news["code"]
                 else:
                     self.tell(**news)
+            for worker in already_gone:  # only now: its last words may stand further down
+                self.on_worker_gone(worker)
 
-    def on_worker(self, news: dict[str, Any]) -> None:
-        """Watch a worker from its first word on."""
+    def on_worker(self, news: dict[str, Any]) -> list[Worker]:
+        """Watch a worker from its first word on; return it where it is gone already."""
         worker = self.group.add(rank=news["rank"], attempt=news["attempt"], pid=news["pid"])
         self.tell(**news, start=start_time(worker.pid))
-        if worker.gone:
-            self.on_worker_gone(worker)
-        elif worker.pidfd is not None:
+        if worker.pidfd is not None:
             self.hear(worker.pidfd, partial(self.on_worker_gone, worker))
+        return [worker] if worker.gone else []
 
     def on_worker_gone(self, worker: Worker) -> None:
         """Note a worker's end; start the clock for the others where it failed."""

@@ -1,0 +1,259 @@
+"""Runs in the kernel: starts a guard with its worker group, and is the client of one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ddp_magic.errors import LaunchFailed
+from ddp_magic.processes import MARK, kill_all, marked, wait_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["Guard", "LaunchSpec", "environment"]
+
+_PACKAGE = Path(__file__).parent
+_STRIPPED = (
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PYTHONUNBUFFERED",  # would tear lines: see worker/stdio.py
+    "RANK",
+    "ROLE_NAME",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "WORLD_SIZE",
+)
+_STRIPPED_PREFIXES = ("PET_", "TORCHELASTIC_")  # every torchrun option has a PET_ variable
+_OBEYS_WITHIN = 15.0
+"""Seconds that a guard gets to kill everything before we do it, and it, ourselves."""
+_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchSpec:
+    """What to start.
+
+    Attributes:
+        world_size: Number of workers.
+        restarts: torch's max_restarts.
+        grace: Seconds between the polite signal and the kill.
+        torchrun: Arguments for torch.distributed.run's parser.
+        environ: The workers' whole environment.
+        cwd: The notebook's working directory.
+    """
+
+    world_size: int
+    restarts: int
+    grace: float
+    torchrun: tuple[str, ...]
+    environ: Mapping[str, str]
+    cwd: str
+
+    def write(self, run: RunDir) -> None:
+        """Make the run's pipes and write what guard and agent read."""
+        for rank in range(self.world_size):
+            for stream in ("stdout", "stderr"):
+                os.mkfifo(run.pipe(rank, stream), 0o600)
+        os.mkfifo(run.news, 0o600)
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
+        agent = [sys.executable, *flags, str(_PACKAGE / "agent.py"), str(run.path)]
+        spec = {
+            "kernel": os.getpid(),
+            "world_size": self.world_size,
+            "restarts": self.restarts,
+            "grace": self.grace,
+            "agent": agent,
+            "torchrun": list(self.torchrun),
+            "worker": [str(_PACKAGE / "worker" / "boot.py")],
+            "flags": flags,
+        }
+        run.write(run.spec, json.dumps(spec))
+
+
+def environment(
+    base: Mapping[str, str],
+    *,
+    world_size: int,
+    run: RunDir,
+    devices: Mapping[str, str],
+    columns: int,
+    colour: bool,
+    extra: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the workers' environment: the kernel's own, less what would mislead a rank.
+
+    Args:
+        base: The kernel's environment.
+        world_size: Number of workers, which share the cores.
+        run: The run, whose mark every process of it carries.
+        devices: What hides or chooses GPUs.
+        columns: Width that progress bars should take.
+        colour: Whether the view draws colours.
+        extra: The line's --env, which wins over everything.
+    """
+    env = {
+        name: value
+        for name, value in base.items()
+        if name not in _STRIPPED and not name.startswith(_STRIPPED_PREFIXES)
+    }
+    if env.get("MPLBACKEND", "").startswith("module://"):
+        del env["MPLBACKEND"]  # ipykernel's inline backend needs a kernel
+    env.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // world_size)))
+    # Fresh interpreters would each iterate sets of str in an order of their own, and ranks that
+    # build a vocabulary from a set would train different models without a word.
+    if env.get("PYTHONHASHSEED", "random") == "random":
+        env["PYTHONHASHSEED"] = "0"
+    env |= {
+        "GLOO_SOCKET_IFNAME": _LOOPBACK,
+        "NCCL_SOCKET_IFNAME": f"={_LOOPBACK}",  # "=" is NCCL's exact match
+        "COLUMNS": str(columns),
+        MARK: str(run.path),
+    }
+    if colour and "NO_COLOR" not in env:
+        env["FORCE_COLOR"] = "1"
+    return {**env, **devices, **extra}
+
+
+def _cores() -> int:
+    with contextlib.suppress(AttributeError):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Guard:
+    """The client of one guard; also of its afterlife, in which it watches over the directory."""
+
+    def __init__(self, run: RunDir, spec: LaunchSpec) -> None:
+        """Start the guard, which starts everything else.
+
+        Raises:
+            LaunchFailed: The process could not be started.
+        """
+        self.run = run
+        spec.write(run)
+        command = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(_PACKAGE / "guard" / "__main__.py"),
+            str(run.path),
+        ]
+        with open(run.path / "guard.log", "xb") as log:
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    # Jupyter interrupts and kills the kernel's whole process group.
+                    start_new_session=True,
+                    env=dict(spec.environ),
+                    cwd=spec.cwd,
+                )
+            except OSError as error:
+                raise LaunchFailed(
+                    f"The workers could not be started: {error}. Check the working directory "
+                    "and the machine's process limit."
+                ) from None
+        assert self._process.stdout is not None
+        self.lost = False
+        self._to_kill_by: float | None = None
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when there is news (for `select`)."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
+    def wait(self, seconds: float, *also: int) -> None:
+        """Sleep until there is news, one of the descriptors `also` is readable, or time is up.
+
+        Sets `lost` when the guard is gone, having killed what it left behind.
+        """
+        watched = [*also] if self.lost else [self.fileno(), *also]
+        ready, _, _ = select.select(watched, [], [], seconds)
+        for fd in also:
+            if fd in ready:
+                os.read(fd, 4096)
+        if self.lost:
+            return
+        gone = self.fileno() in ready and not os.read(self.fileno(), 4096)
+        if self._to_kill_by is not None and time.monotonic() > self._to_kill_by:
+            self._process.kill()  # someone has stopped it (SIGSTOP), or its disk hangs
+            gone = True
+        if gone:
+            self.lost = True
+            self.sweep()
+
+    def interrupt(self) -> None:
+        """Have every worker get KeyboardInterrupt, and the grace begin."""
+        self._command("I")
+
+    def kill(self) -> None:
+        """Have everything killed now."""
+        if self._to_kill_by is None:
+            self._to_kill_by = time.monotonic() + _OBEYS_WITHIN
+        self._command("K")
+
+    def stacks(self) -> None:
+        """Have every worker write its stacks."""
+        self._command("S")
+
+    def dismiss(self) -> None:
+        """Let the guard leave when its work is done, without removing anything."""
+        self._command("X")
+        self._close()
+
+    def end(self) -> None:
+        """Kill what runs, wait for the guard to remove this kernel's directory, and reap it."""
+        self._close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(15)
+
+    def reaped(self) -> bool:
+        """Return whether the guard has left, reaping it."""
+        return self._process.poll() is not None
+
+    def sweep(self) -> None:
+        """Kill every process of this run that outlived its guard."""
+        for _ in range(100):
+            left = marked(self.run.path)
+            if not left:
+                return
+            kill_all(left)
+            wait_gone(left, 0.1)
+
+    def _command(self, letter: str) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):
+            self._process.stdin.write(letter.encode())
+            self._process.stdin.flush()
+
+    def _close(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+
+def said(run: RunDir, sequence: Sequence[str] = ("guard.log", "agent.log")) -> str:
+    """Return the last lines of the guard's and the agent's own words, for when they failed."""
+    text = ""
+    for name in sequence:
+        with contextlib.suppress(OSError):
+            text += (run.path / name).read_text(errors="replace")[-4000:]
+    return text.strip()

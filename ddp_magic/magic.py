@@ -1,0 +1,141 @@
+"""Runs in the kernel: the magics. They parse, hand over and display; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import sys
+import time
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+from ddp_magic import options, showing
+from ddp_magic.completion import completions
+from ddp_magic.errors import UserError
+from ddp_magic.run import Run
+from ddp_magic.runs import Runs
+from ddp_magic.shell import Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["DdpMagics", "load", "unload"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _usage(function: Callable[P, T]) -> Callable[P, T]:
+    """Turn a `UserError` into IPython's `UsageError`: one line, no traceback."""
+
+    @functools.wraps(function)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            raise UsageError(str(error)) from None
+
+    return told
+
+
+@magics_class
+class DdpMagics(Magics):
+    """%%ddp and the line magics beside it."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.front = Shell(shell)
+        self.runs = Runs()
+
+    @no_var_expand
+    @cell_magic
+    @_usage
+    def ddp(self, line: str, cell: str) -> Any:  # noqa: D102  (set below, from the options)
+        line, cell = options.join_continued(line, cell)
+        asked = options.parse(line)
+        whole = self.front.cell(cell)
+        if asked.show:
+            return showing.show(asked, whole, self.front, self.runs)
+        return Run(asked, whole, self.front, self.runs).execute()
+
+    ddp.__doc__ = options.help_text()
+
+    @line_magic
+    @_usage
+    def ddp_status(self, _line: str = "") -> None:
+        """Say what the current run does, or what the last one came to."""
+        run = self.runs.current or self.runs.last
+        if run is None:
+            raise UserError("Nothing has run yet. Write %%ddp above a cell and run it.")
+        self.front.write(run.status(time.time()) + "\n")
+
+    @line_magic
+    @_usage
+    def ddp_stop(self, _line: str = "") -> None:
+        """Interrupt the current run; a second time kills it.
+
+        A cell that blocks keeps other cells waiting, so use this from a subshell console
+        (JupyterLab: right-click, New Subshell Console), or press Stop.
+        """
+        self._current().stop()
+
+    @line_magic
+    @_usage
+    def ddp_stacks(self, _line: str = "") -> None:
+        """Show where every rank is, in notebook lines; works while ranks hang in a collective."""
+        self.front.write(self._current().stacks() + "\n")
+
+    @line_magic
+    @_usage
+    def ddp_output(self, line: str) -> Any:
+        """Fetch a variable that the last run's cell bound in rank 0: ``%ddp_output model``."""
+        if self.runs.results is None:
+            raise UserError("No run has left anything yet. Run a %%ddp cell first.")
+        name = line.strip()
+        value = self.runs.results.fetch(name, self.front.user_ns)
+        self.front.bind({name: value})
+        return value
+
+    def _current(self) -> Run:
+        if self.runs.current is None:
+            raise UserError("No run is going on. %ddp_status tells what the last one came to.")
+        return self.runs.current
+
+
+_loaded: dict[int, DdpMagics] = {}
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics; a second time does nothing."""
+    if id(shell) in _loaded:
+        return
+    if sys.platform != "linux":
+        sys.stderr.write(_elsewhere(sys.platform))
+    magics = _loaded[id(shell)] = DdpMagics(shell)
+    shell.register_magics(magics)
+    magics.front.listen(completions)
+    atexit.register(magics.runs.close)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Stop what runs, remove the files and forget the magics."""
+    magics = _loaded.pop(id(shell), None)
+    if magics is None:
+        return
+    atexit.unregister(magics.runs.close)
+    magics.runs.close()
+    magics.front.close()
+    for kind, names in magics.magics.items():
+        for name in names:
+            shell.magics_manager.magics[kind].pop(name, None)
+
+
+def _elsewhere(platform: str) -> str:
+    """Return what a platform other than Linux gets, in one sentence."""
+    if platform == "darwin":
+        return "ddp_magic on macOS: workers run on the CPU; Linux is the tested platform.\n"
+    return "ddp_magic does not run on this platform yet: it needs Linux (WSL will do).\n"

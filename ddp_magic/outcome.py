@@ -1,0 +1,152 @@
+"""Runs in the kernel: what a run came to, once nothing of it is left."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ddp_magic import devices, failure, results
+from ddp_magic.errors import DdpError, LaunchFailed, RunStopped, WorkerFailed
+from ddp_magic.events import RunEnded, RunState
+from ddp_magic.launch import said
+
+if TYPE_CHECKING:
+    from ddp_magic.follow import Ending
+    from ddp_magic.prepare import Prepared
+    from ddp_magic.results import Results
+
+__all__ = ["Outcome", "judge"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The end of a run.
+
+    Attributes:
+        state: A final one.
+        summary: One line for the record; empty on success.
+        cause: The root cause's text; empty unless a worker failed.
+        error: What the cell raises, None on success.
+        notices: Warnings that only the end can tell.
+        results: What came back.
+    """
+
+    state: RunState
+    summary: str
+    cause: str
+    error: DdpError | None
+    notices: tuple[str, ...]
+    results: Results
+
+    def event(self, started: float, outputs: tuple[str, ...]) -> RunEnded:
+        """Return the event that ends every view."""
+        now = time.time()
+        return RunEnded(
+            time=now,
+            state=self.state,
+            duration=now - started,
+            summary=self.summary,
+            cause=self.cause,
+            outputs=outputs,
+            missing=tuple(self.results.missing),
+        )
+
+
+def judge(
+    plan: Prepared,
+    ending: Ending,
+    *,
+    lost: bool,
+    why_stopped: str,
+    stopping_since: float | None,
+    oom_kills: int,
+) -> Outcome:
+    """Tell what the run came to.
+
+    Args:
+        plan: The run.
+        ending: How its processes ended.
+        lost: Whether the guard went before it had told the end.
+        why_stopped: Why the run was stopped by us or the user; empty if it was not.
+        stopping_since: When that was, seconds since the epoch.
+        oom_kills: `failure.oom_kills` from before the run.
+    """
+    cause, text = failure.explain(
+        plan.run,
+        ending,
+        plan.placement.world_size,
+        oom_kills_before=oom_kills,
+        held_by_kernel=lambda: devices.kernel_memory(plan.gpus),
+    )
+    own = cause is not None and cause.kind == 0
+    if stopping_since is not None and own and cause.time < stopping_since:
+        stopping_since = None  # it had failed before anybody asked it to stop
+    if stopping_since is not None:
+        state, cause, text = RunState.STOPPED, None, ""
+    else:
+        state = RunState.SUCCEEDED if ending.ok else RunState.FAILED
+    came = results.load(plan.run, names=plan.options.output, finished=ending.ok)
+    error, summary = _error(state, cause, text, plan, why_stopped, lost=lost)
+    return Outcome(
+        state=state,
+        summary=summary,
+        cause=text,
+        error=_with_missing(error, came),
+        notices=tuple(_notices(plan, ending, state)),
+        results=came,
+    )
+
+
+def _error(
+    state: RunState,
+    cause: failure.Failure | None,
+    text: str,
+    plan: Prepared,
+    why_stopped: str,
+    *,
+    lost: bool,
+) -> tuple[DdpError | None, str]:
+    """Return what to raise, and the line for the record."""
+    if state == RunState.SUCCEEDED:
+        return None, ""
+    if state == RunState.STOPPED:
+        return RunStopped(f"The run was stopped: {why_stopped}."), why_stopped.splitlines()[0]
+    if cause is not None:
+        error = WorkerFailed(text, rank=cause.rank, cause=cause.line)
+        return error, f"rank {cause.rank} failed: {cause.line}"
+    if lost:
+        what = "The process that watches over the workers was killed; they were ended too."
+        return LaunchFailed(f"{what} Run the cell again."), "the guard was killed"
+    words = said(plan.run)
+    what = "The workers could not be started. torch.distributed.run said:"
+    return LaunchFailed(f"{what}\n{words}"), "the workers could not be started"
+
+
+def _with_missing(error: DdpError | None, came: Results) -> DdpError | None:
+    """Say below the error what did not come back."""
+    if error is not None and came.missing:
+        error.args = (
+            "\n".join([str(error), "", *(f"Not brought back: {m}" for m in came.missing)]),
+        )
+    return error
+
+
+def _notices(plan: Prepared, ending: Ending, state: RunState) -> list[str]:
+    size = plan.placement.world_size
+    found: list[str] = []
+    if state == RunState.SUCCEEDED and size > 1 and ending.grouped is False:
+        found.append(
+            f"The {size} workers never communicated: {size} separate models were trained. Call "
+            "torch.distributed.init_process_group() and wrap the model in "
+            "torch.nn.parallel.DistributedDataParallel."
+        )
+    if ending.left:
+        pids = ", ".join(map(str, ending.left))
+        found.append(
+            f"Processes {pids} survive SIGKILL: they hang in a driver call. "
+            "Only the driver or a reboot can end them."
+        )
+    if ending.lost:
+        found.append(f"Some output was lost: the log could not be written ({ending.lost}).")
+    return found

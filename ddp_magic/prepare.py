@@ -1,0 +1,128 @@
+"""Runs in the kernel: all of a run that can be refused, before any process starts."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ddp_magic import devices, overrides, script
+from ddp_magic.collect import Collector
+from ddp_magic.errors import OptionError
+from ddp_magic.nvml import Nvml
+
+if TYPE_CHECKING:
+    from ddp_magic.collect import Definitions, Reached
+    from ddp_magic.collect.notebook import Cell
+    from ddp_magic.devices import Placement, Source
+    from ddp_magic.options import Options
+    from ddp_magic.overrides import Bound
+    from ddp_magic.rundir import RunDir
+    from ddp_magic.shell import Shell
+
+__all__ = ["Prepared", "prepare"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A run that nothing speaks against any more; its module is written.
+
+    Attributes:
+        options: The line.
+        cell: The cell.
+        run: The directory.
+        placement: Which rank runs where.
+        bound: What each override goes to.
+        stores: Names that the body binds.
+        definitions: What was collected.
+        shown: The ranks whose output the main view shows.
+        gpus: Where GPU facts come from.
+    """
+
+    options: Options
+    cell: Cell
+    run: RunDir
+    placement: Placement
+    bound: tuple[Bound, ...]
+    stores: tuple[str, ...]
+    definitions: Definitions
+    shown: tuple[int, ...]
+    gpus: Source
+
+
+def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared:
+    """Check everything, collect the notebook and write the module into `run`.
+
+    Raises:
+        UserError: Something in the line, the cell or the notebook is to be mended first.
+        SyntaxError: The body does not parse; it names the cell and its line.
+    """
+    gpus = Nvml()
+    placement = devices.choose(
+        options,
+        gpus,
+        environ=os.environ,
+        kernel_pid=os.getpid(),
+        cuda_build=devices.cuda_build(),
+    )
+    shown = _shown(options, placement.world_size)
+    collector = Collector(cell, shell, run)
+    reached = collector.gather()
+    _check_outputs(options, reached, shell)
+    bound = overrides.resolve(
+        options.overrides,
+        tree=reached.tree,
+        reads=reached.names,
+        stores=reached.stores,
+        user_ns=shell.user_ns,
+    )
+    definitions = collector.finish(bound)
+    script.write(definitions, run, header=_header(options, cell, bound, placement))
+    return Prepared(
+        options=options,
+        cell=cell,
+        run=run,
+        placement=placement,
+        bound=bound,
+        stores=tuple(sorted(reached.stores)),
+        definitions=definitions,
+        shown=shown,
+        gpus=gpus,
+    )
+
+
+def _shown(options: Options, world_size: int) -> tuple[int, ...]:
+    """Return the ranks to show, or refuse one that will not exist."""
+    if options.rank == "all":
+        return tuple(range(world_size))
+    if missing := [rank for rank in options.rank if rank >= world_size]:
+        raise OptionError(
+            f"--rank {missing[0]}: this run has {world_size} ranks, 0 to {world_size - 1}. "
+            "Name one of those, or --rank all."
+        )
+    return options.rank
+
+
+def _check_outputs(options: Options, reached: Reached, shell: Shell) -> None:
+    """Refuse an -o name that nothing can bind."""
+    known = {n for n in shell.user_ns if not n.startswith("_") and not shell.hidden(n)}
+    for name in options.output:
+        if name not in reached.stores and name not in known:
+            close = difflib.get_close_matches(name, sorted(reached.stores | known), 1)
+            hint = f"Did you mean {close[0]}?" if close else "Assign it in this cell."
+            raise OptionError(
+                f"-o {name}: neither this cell nor the notebook has a variable {name}. {hint}"
+            )
+
+
+def _header(
+    options: Options, cell: Cell, bound: tuple[Bound, ...], placement: Placement
+) -> list[str]:
+    """Return the comment lines at the head of the module."""
+    lines = [f"{cell.label} on {placement.world_size} workers: {', '.join(placement.labels)}"]
+    if bound:
+        lines.append("overrides: " + ", ".join(b.shown for b in bound))
+    if options.note:
+        lines.append(f"note: {options.note}")
+    return lines

@@ -1,0 +1,246 @@
+"""Runs in the kernel: the story of one run, from the line to its result. Read this first."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic import failure, interrupts, keeping, outcome, stacks, views
+from ddp_magic.events import Notice, RunStarted, RunState, StateChanged
+from ddp_magic.follow import Follower
+from ddp_magic.launch import Guard, LaunchSpec, environment
+from ddp_magic.options import torchrun_argv
+from ddp_magic.prepare import prepare
+from ddp_magic.views import make
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from ddp_magic.collect.notebook import Cell
+    from ddp_magic.events import Event
+    from ddp_magic.options import Options
+    from ddp_magic.prepare import Prepared
+    from ddp_magic.runs import Runs
+    from ddp_magic.shell import Shell
+    from ddp_magic.views import View
+
+__all__ = ["Run"]
+
+_TICK = 0.05
+"""Seconds between two looks at the logs; the guard's news comes at once."""
+
+
+class Run:
+    """One use of %%ddp; `execute` blocks until it is over.
+
+    Attributes:
+        state: What it is doing.
+        started: When, seconds since the epoch.
+        plan: What was prepared.
+    """
+
+    def __init__(self, line: Options, cell: Cell, shell: Shell, runs: Runs) -> None:
+        self.line = line
+        self.cell = cell
+        self.shell = shell
+        self.runs = runs
+        self.state = RunState.STARTING
+        self.started = time.time()
+        self.alarm = interrupts.Alarm()
+        self.plan: Prepared
+        self._obeyed = 0
+        self._ended: float | None = None
+        self._stopping_since: float | None = None
+        self._why_stopped = ""
+        self._oom_kills = failure.oom_kills()
+
+    def execute(self) -> Any:
+        """Run the cell on its workers; return the value of its last expression in rank 0.
+
+        Raises:
+            UserError: It was refused; nothing was started and nothing is left.
+            WorkerFailed: A rank failed; what came back is bound.
+            RunStopped: It was interrupted or timed out; what came back is bound.
+        """
+        with ExitStack() as stack:
+            stack.callback(self.alarm.close)
+            self.plan = stack.enter_context(self._prepared())
+            stack.enter_context(self.runs.going(self))
+            stack.enter_context(interrupts.caught(self.alarm))
+            self._open_view()
+            stack.enter_context(self._launched())
+            self._follow()
+            return self._end()
+
+    # -- before ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _prepared(self) -> Generator[Prepared]:
+        """Prepare the run's directory; leave of it nothing if refused, and only logs at the end."""
+        run = self.runs.new_run()
+        try:
+            plan = prepare(self.line, self.cell, self.shell, run)
+            keeping.check(self.line, run)
+        except BaseException:
+            run.remove()
+            raise
+        try:
+            yield plan
+        finally:
+            keeping.keep(self.line, run)
+            run.clean()
+
+    def _open_view(self) -> None:
+        kind = self.line.ui or self.shell.ui
+        self._colour = kind != "plain" or self.shell.is_terminal
+        self._view: View = make(kind, self.shell, self.alarm.ring)
+        self._show(
+            RunStarted(
+                time=self.started,
+                run_id=self.plan.run.run_id,
+                label=self.cell.label,
+                world_size=self.plan.placement.world_size,
+                devices=self.plan.placement.labels,
+                overrides=tuple(b.shown for b in self.plan.bound),
+                note=self.line.note,
+                log_dir=str(self.plan.run.logs),
+                shown=self.plan.shown,
+            )
+        )
+        for text in (*self.plan.placement.notices, *self.plan.definitions.notices):
+            self._notice(text)
+
+    @contextmanager
+    def _launched(self) -> Generator[None]:
+        """Start everything; whatever happens meanwhile, leave no process."""
+        self._follower = Follower(self.plan.run, self.plan.placement.world_size)
+        self._guard = self._start()
+        self.runs.watch_over(self._guard)
+        try:
+            yield
+        finally:
+            while not self._follower.ended and not self._guard.lost:
+                self._guard.kill()
+                self._guard.wait(_TICK)
+                list(self._follower.read())
+
+    def _start(self) -> Guard:
+        plan, run = self.plan, self.plan.run
+        size = plan.placement.world_size
+        columns = shutil.get_terminal_size().columns if self.shell.is_terminal else 100
+        spec = LaunchSpec(
+            world_size=size,
+            restarts=self.line.restarts,
+            grace=self.line.grace,
+            torchrun=tuple(torchrun_argv(self.line, size)),
+            environ=environment(
+                os.environ,
+                world_size=size,
+                run=run,
+                devices=plan.placement.env,
+                columns=columns,
+                colour=self._colour,
+                extra=dict(self.line.env),
+            ),
+            cwd=os.getcwd(),
+        )
+        job = {"outputs": self.line.output, "stores": plan.stores, "gpus": plan.placement.on_gpus}
+        run.write(run.job, json.dumps(job))
+        return Guard(run, spec)
+
+    # -- meanwhile ------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Show what happens and obey wishes to stop, until nothing of the run is left."""
+        while not self._follower.ended and not self._guard.lost:
+            self._guard.wait(_TICK, self.alarm.fd)
+            self._look()
+            self._obey()
+        self._look()
+
+    def _look(self) -> None:
+        for event in self._follower.read():
+            self._show(event)
+        self._safely(lambda: self._view.tick(time.time()))
+
+    def _show(self, event: Event) -> None:
+        if isinstance(event, StateChanged):
+            if self.state == RunState.STOPPING:
+                return
+            self.state = event.state
+        self._safely(lambda: self._view.handle(event))
+
+    def _notice(self, text: str, *, warning: bool = False) -> None:
+        self._show(Notice(time=time.time(), text=text, warning=warning))
+
+    def _safely(self, draw: Any) -> None:
+        """Draw; a view that fails must not take the training with it."""
+        try:
+            draw()
+        except Exception as error:
+            self._view = views.broken(self._view, self.shell, error)
+
+    def _obey(self) -> None:
+        """Interrupt on the first wish to stop, kill on the second; interrupt when time is up."""
+        if self.alarm.count > self._obeyed:
+            self._obeyed = self.alarm.count
+            if self._stopping_since is None:
+                self._interrupt("interrupted")
+            else:
+                self._guard.kill()
+        limit = self.line.timeout
+        if limit and self._stopping_since is None and time.time() - self.started > limit:
+            found = self.stacks()
+            self._interrupt(f"--timeout: {limit:g} s are over", found)
+
+    def _interrupt(self, reason: str, stacks_then: str = "") -> None:
+        self._why_stopped = "\n\n".join(filter(None, [reason, stacks_then]))
+        grace = f"{reason}; {self.line.grace:g} s to finish, a second interrupt kills"
+        self._show(StateChanged(time=time.time(), state=RunState.STOPPING, reason=grace))
+        self._stopping_since = time.time()
+        self._guard.interrupt()
+
+    def stop(self) -> None:
+        """Interrupt the run, or kill it when it was interrupted before; from any thread."""
+        self.alarm.ring()
+
+    def stacks(self) -> str:
+        """Return every rank's stacks; from any thread."""
+        return stacks.take(self.plan.run, self._guard, self.plan.placement.world_size)
+
+    def status(self, now: float) -> str:
+        """Return one line on what it does or came to."""
+        size = self.plan.placement.world_size
+        took = (self._ended or now) - self.started
+        name = f"{self.plan.run.run_id} ({self.cell.label}, {size} workers)"
+        return f"{name}: {self.state}, {took:.1f} s"
+
+    # -- at the end -----------------------------------------------------------------------------
+
+    def _end(self) -> Any:
+        """Bind what came back, draw the record, return the value or raise."""
+        found = outcome.judge(
+            self.plan,
+            self._follower.ending,
+            lost=self._guard.lost and not self._follower.ended,
+            why_stopped=self._why_stopped,
+            stopping_since=self._stopping_since,
+            oom_kills=self._oom_kills,
+        )
+        self.runs.results = found.results
+        values = found.results.outputs(self.shell.user_ns)
+        self.shell.bind(values)
+        for notice in found.notices:
+            self._notice(notice, warning=True)
+        for notice in found.results.notices:
+            self._notice(notice)
+        self.state, self._ended = found.state, time.time()
+        self._show(found.event(self.started, tuple(values)))
+        self._safely(self._view.close)
+        if found.error is not None:
+            raise found.error
+        return found.results.value()

@@ -1,0 +1,158 @@
+"""Runs in the kernel: the only importer of IPython; gives the rest the notebook and its display."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import uuid4
+
+from ddp_magic.collect.notebook import Cell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+
+__all__ = ["Shell", "Ui"]
+
+Ui: TypeAlias = Literal["widget", "html", "plain"]
+_TEXT_ONLY = "text/plain"
+
+
+class Output:
+    """An output of the cell, replaceable through its display id."""
+
+    def __init__(self, shell: InteractiveShell, data: Mapping[str, Any]) -> None:
+        self._shell = shell
+        self._id = uuid4().hex
+        self._publish(data, update=False)
+
+    def update(self, data: Mapping[str, Any]) -> None:
+        """Replace the output."""
+        self._publish(data, update=True)
+
+    def _publish(self, data: Mapping[str, Any], *, update: bool) -> None:
+        self._shell.display_pub.publish(
+            dict(data), transient={"display_id": self._id}, update=update
+        )
+
+
+class Shell:
+    """The live IPython shell: `Notebook` for collection, `Display` for views."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._raw = ""
+        shell.events.register("pre_run_cell", self._before_cell)
+
+    def listen(self, complete: Callable[[str, str, dict[str, Any]], list[str]]) -> None:
+        """Complete %%ddp lines, and tolerate comment lines above one."""
+
+        def on_complete(_shell: InteractiveShell, event: Any) -> list[str]:
+            return complete(event.line, event.symbol, self.user_ns)
+
+        self._shell.set_hook("complete_command", on_complete, str_key="%%ddp")
+        self._shell.input_transformers_cleanup.append(_magic_first)
+
+    def close(self) -> None:
+        """Take back what was registered."""
+        self._shell.events.unregister("pre_run_cell", self._before_cell)
+        if _magic_first in self._shell.input_transformers_cleanup:
+            self._shell.input_transformers_cleanup.remove(_magic_first)
+
+    def _before_cell(self, info: ExecutionInfo) -> None:
+        self._raw = info.raw_cell or ""
+
+    # -- the notebook ---------------------------------------------------------------------------
+
+    @property
+    def user_ns(self) -> dict[str, Any]:
+        """The notebook's namespace."""
+        return self._shell.user_ns
+
+    @property
+    def flags(self) -> int:
+        """Compiler flags of the session."""
+        return self._shell.compile.flags
+
+    def transform(self, text: str) -> str:
+        """Return the Python that IPython makes of a cell's text."""
+        return self._shell.transform_cell(text)
+
+    def label(self, filename: str) -> str | None:
+        """Return ``Cell In[3]`` for a code object's file name, None where it is no cell's."""
+        named = self._shell.compile.format_code_name(filename)
+        return None if named is None or named[0] == "File" else " ".join(named)
+
+    def hidden(self, name: str) -> bool:
+        """Whether the name is IPython's own and unchanged."""
+        hidden = self._shell.user_ns_hidden
+        return name in hidden and hidden[name] is self.user_ns.get(name)
+
+    def cell(self, body: str) -> Cell:
+        """Return the running cell, of which `body` is what stands below the %%ddp line."""
+        text = body.rstrip("\n")
+        above = self._raw.rstrip("\n").removesuffix(text)
+        first = above.count("\n") + 1 if len(above) < len(self._raw.rstrip("\n")) else 2
+        return Cell(label=f"Cell In[{self._shell.execution_count}]", body=body, first_line=first)
+
+    def bind(self, values: Mapping[str, Any]) -> None:
+        """Set names of the notebook, as an assignment in a cell would."""
+        self._shell.push(dict(values))
+
+    # -- the display ----------------------------------------------------------------------------
+
+    def show(self, data: Mapping[str, Any]) -> Output:
+        """Add an output to the cell and return it."""
+        return Output(self._shell, data)
+
+    def write(self, text: str, *, stderr: bool = False) -> None:
+        """Write plain text as the cell's own print would."""
+        stream = sys.stderr if stderr else sys.stdout
+        stream.write(text)
+        stream.flush()
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether `write` reaches a terminal."""
+        return not self._in_kernel and sys.stdout.isatty()
+
+    @property
+    def ui(self) -> Ui:
+        """What this request's front-end can show.
+
+        The request says enough: JupyterLab and Notebook 7 name the cell in its metadata; nbclient,
+        nbconvert, papermill and `jupyter run` do not. VS Code names it in a form of its own.
+        """
+        wanted = os.environ.get("DDP_MAGIC_UI", "")
+        if wanted in ("widget", "html", "plain"):
+            return wanted
+        if not self._in_kernel or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
+            return "plain"
+        if "google.colab" in sys.modules:
+            return "html"
+        cell = str(self._request.get("metadata", {}).get("cellId", ""))
+        if cell.startswith("vscode-notebook-cell") or "__vsc_ipynb_file__" in self.user_ns:
+            return "html"
+        return "widget" if cell else "plain"
+
+    @property
+    def _in_kernel(self) -> bool:
+        return getattr(self._shell, "kernel", None) is not None
+
+    @property
+    def _request(self) -> dict[str, Any]:
+        """The message that runs the cell."""
+        kernel: Any = getattr(self._shell, "kernel", None)
+        return kernel.get_parent() or {}
+
+
+def _magic_first(lines: list[str]) -> list[str]:
+    """Drop comments and blank lines above ``%%ddp``, where IPython takes no cell magic."""
+    for number, line in enumerate(lines):
+        if line.startswith("%%ddp") and line[5:6] in ("", " ", "\t", "\n"):
+            return lines[number:]
+        if line.strip() and not line.startswith("#"):
+            break
+    return lines

@@ -1,0 +1,37 @@
+"""What every test gets: a private TMPDIR that must hold no run, and no process, at its end."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ddp_magic.processes import kill_all, marked, wait_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Fail a test that leaves a process of a run, or a run's directory, behind."""
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    yield place
+    left = wait_gone(marked(place), 15)
+    kill_all(left)
+    named = [f"{pid}: {_command(pid)}" for pid in left]
+    assert not left, f"processes left behind: {named}"
+    assert not list(place.glob("ddp_magic-*")), "a run's directory was left behind"
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:200]
+    except OSError:
+        return os.strerror(3)
