@@ -1,0 +1,252 @@
+"""Chooses where the workers run: which GPUs, or the CPU; runs in the kernel, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from ddp_magic.errors import DeviceError, OptionError
+from ddp_magic.gpu import Gpu, Holder, Source
+from ddp_magic.gpu.build import torch_has_cuda
+from ddp_magic.gpu.occupancy import Occupancy, holders_of, kernel_memory, uses_cuda
+from ddp_magic.gpu.visibility import ORDER_ADVICE, Visible, matching, visible
+from ddp_magic.line.conversions import worker_count
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ddp_magic.options import Options
+
+__all__ = [
+    "Gpu",
+    "Holder",
+    "Placement",
+    "Source",
+    "choose",
+    "holders_of",
+    "kernel_memory",
+    "torch_has_cuda",
+]
+
+_CPU_WORKERS = 2
+_ONE_INSTANCE = "CUDA gives a process one MIG instance only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the workers of a run go.
+
+    Attributes:
+        world_size: How many there are.
+        env: For all of them: CUDA_VISIBLE_DEVICES, as UUIDs, or empty on the CPU. It has taken an
+            `--env CUDA_VISIBLE_DEVICES=…` into account and stands over it.
+        labels: Per rank, for people: ``cuda:1 NVIDIA H200`` in the kernel's numbers, or ``CPU``.
+        notices: What the user should know about the choice; one sentence each.
+    """
+
+    world_size: int
+    env: dict[str, str]
+    labels: tuple[str, ...]
+    notices: tuple[str, ...] = ()
+
+
+def choose(
+    options: Options,
+    source: Source,
+    *,
+    environ: Mapping[str, str],
+    kernel_pid: int,
+    cuda_build: bool | None,
+    kernel_uses_cuda: bool | None = None,
+) -> Placement:
+    """Place the workers as the line asks.
+
+    Args:
+        options: The line.
+        source: The machine's GPUs.
+        environ: The kernel's environment; `--env` stands over it.
+        kernel_pid: The kernel, whose own memory does not count as another's.
+        cuda_build: Whether the workers' torch can use CUDA; None where that is not known.
+        kernel_uses_cuda: Whether the kernel has CUDA open; looked up where not given.
+
+    Raises:
+        DeviceError: What was asked for is not there, not free or not usable.
+    """
+    environ = {**environ, **dict(options.env)}
+    seen = _look(source, environ, cuda_build)
+    if kernel_uses_cuda is None:
+        kernel_uses_cuda = uses_cuda(kernel_pid)
+    occupancy = Occupancy(visible=seen, kernel_pid=kernel_pid, kernel_uses_cuda=kernel_uses_cuda)
+    if options.devices:
+        return _on(_exactly(options.devices, occupancy), occupancy)
+    if options.gpus is not None:
+        gpus = _all(occupancy) if options.gpus == "all" else _some(options.gpus, occupancy)
+        return _on(gpus, occupancy)
+    count = options.nproc or _default_count(environ)
+    gpus = _all_free(occupancy) if count is None else _free(occupancy, count)[:count]
+    if len(gpus) >= (count or 1):
+        return _on(gpus, occupancy)
+    return _on_cpu(count, occupancy)
+
+
+def _look(source: Source, environ: Mapping[str, str], cuda_build: bool | None) -> Visible:  # noqa: FBT001
+    try:
+        gpus = source.gpus()
+    except DeviceError as error:
+        return Visible(reason=str(error))
+    if gpus and cuda_build is False:
+        return Visible(reason="the installed torch is built without CUDA")
+    return visible(gpus, environ)
+
+
+def _default_count(environ: Mapping[str, str]) -> int | None:
+    text = environ.get("DDP_MAGIC_NPROC", "")
+    if not text:
+        return None
+    try:
+        return worker_count(text)
+    except OptionError:
+        raise DeviceError(
+            f"DDP_MAGIC_NPROC={text} is not a number of workers. Set it to one, as 2, or write "
+            "--nproc 2."
+        ) from None
+
+
+def _free(occupancy: Occupancy, count: int) -> list[Gpu]:
+    """Return the free GPUs, most free memory first; a MIG instance only for one worker."""
+    order = sorted(occupancy.visible.gpus, key=lambda gpu: (gpu.mig, -gpu.free, gpu.index))
+    free = [gpu for gpu in order if occupancy.is_free(gpu)]
+    return free if count == 1 else [gpu for gpu in free if not gpu.mig]
+
+
+def _all_free(occupancy: Occupancy) -> list[Gpu]:
+    """Return every free GPU, or the MIG instance with most memory where there is nothing else."""
+    return _free(occupancy, 2) or _free(occupancy, 1)[:1]
+
+
+def _all(occupancy: Occupancy) -> list[Gpu]:
+    gpus = _all_free(occupancy)
+    if not gpus:
+        _refuse_count("--gpus all", 1, occupancy)
+    return gpus
+
+
+def _some(count: int, occupancy: Occupancy) -> list[Gpu]:
+    free = _free(occupancy, count)
+    if len(free) < count:
+        _refuse_count(f"--gpus {count}", count, occupancy)
+    return free[:count]
+
+
+def _exactly(names: Sequence[str], occupancy: Occupancy) -> list[Gpu]:
+    """Return the GPUs of a `--devices` list in its order, whoever uses them."""
+    option = f"--devices {','.join(names)}"
+    if not occupancy.visible.gpus:
+        _refuse_count(option, len(names), occupancy)
+    chosen: list[Gpu] = []
+    for name in names:
+        gpu = _called(name, option, occupancy)
+        if gpu in chosen:
+            raise DeviceError(
+                f"{option} names {occupancy.label(gpu)} twice, and a GPU takes one worker. "
+                "Keep one of its names."
+            )
+        chosen.append(gpu)
+    if len(chosen) > 1 and any(gpu.mig for gpu in chosen):
+        raise DeviceError(
+            f"{option} asks for several devices with a MIG instance among them, and "
+            f"{_ONE_INSTANCE}. Name one instance alone, or GPUs that are not divided."
+        )
+    return chosen
+
+
+def _called(name: str, option: str, occupancy: Occupancy) -> Gpu:
+    seen = occupancy.visible
+    if not name.isdecimal():
+        found = matching(name, seen.gpus)
+        problem = "several GPUs" if found else "no GPU that this kernel sees"
+    elif seen.ordered:
+        found = seen.numbered[int(name) : int(name) + 1]
+        problem = "no GPU that this kernel sees"
+    else:
+        raise DeviceError(
+            f"{option} counts GPUs that differ, and the kernel's order of them is not known. "
+            f"{ORDER_ADVICE}."
+        )
+    if len(found) == 1:
+        return found[0]
+    there = ", ".join(f"{occupancy.option(gpu)} ({gpu.name})" for gpu in seen.gpus)
+    limit = "" if seen.limit is None else f" (CUDA_VISIBLE_DEVICES={seen.limit})"
+    raise DeviceError(f"{option}: {name} means {problem}{limit}. There is {there}.")
+
+
+def _refuse_count(option: str, count: int, occupancy: Occupancy) -> NoReturn:
+    """Say why there are fewer GPUs than were asked for, and what to do."""
+    seen = occupancy.visible
+    cpu = f"--nproc {max(count, _CPU_WORKERS)}"
+    if not seen.gpus:
+        raise DeviceError(
+            f"{option} asks for GPUs, and {seen.reason}. Write {cpu} to train on the CPU."
+        )
+    usable = occupancy.whole if count > 1 else seen.gpus
+    if len(usable) < count:
+        instances = f", and {_ONE_INSTANCE}" if len(seen.gpus) > len(usable) else ""
+        limit = "" if seen.limit is None else f", by CUDA_VISIBLE_DEVICES={seen.limit}"
+        fewer = f"--gpus {len(usable) or 1}"
+        raise DeviceError(
+            f"{option} asks for more GPUs than this kernel sees ({len(usable)}{limit}){instances}. "
+            f"Write {fewer}, or {cpu} to train on the CPU."
+        )
+    free = _free(occupancy, count)
+    busy = [gpu for gpu in usable if not occupancy.is_free(gpu)]
+    # to insist: the free ones first, then those with most memory left
+    insisted = [*free, *sorted(busy, key=lambda gpu: -gpu.free)][:count]
+    fewer = f"--gpus {len(free)}, " if free else ""
+    raise DeviceError(
+        f"{option} asks for more GPUs than are free ({len(free)} of {len(usable)}): "
+        f"{_held(busy, occupancy)}. Write {fewer}--devices "
+        f"{','.join(map(occupancy.option, insisted))} to share, or {cpu} to train on the CPU."
+    )
+
+
+def _held(gpus: Sequence[Gpu], occupancy: Occupancy) -> str:
+    return "; ".join(f"{occupancy.label(gpu)} is held by {occupancy.held_by(gpu)}" for gpu in gpus)
+
+
+def _on(gpus: Sequence[Gpu], occupancy: Occupancy) -> Placement:
+    """Place one worker on each of these GPUs."""
+    notices = [*occupancy.visible.notices]
+    for gpu in gpus:
+        if not occupancy.is_free(gpu):
+            notices.append(f"{_held([gpu], occupancy)} as well.")
+        own = occupancy.own_notice(gpu)
+        notices.extend([own] if own else [])
+    return Placement(
+        world_size=len(gpus),
+        env={"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus)},
+        labels=tuple(occupancy.label(gpu) for gpu in gpus),
+        notices=tuple(notices),
+    )
+
+
+def _on_cpu(count: int | None, occupancy: Occupancy) -> Placement:
+    """Place the workers on the CPU; says why unless the line asked for no more than that."""
+    seen = occupancy.visible
+    world_size = count or _CPU_WORKERS
+    notices = [*seen.notices]
+    if seen.gpus:
+        busy = [gpu for gpu in seen.gpus if not occupancy.is_free(gpu)]
+        free = len(_free(occupancy, world_size))
+        held = f": {_held(busy, occupancy)}" if busy else ""
+        notices.append(
+            f"The {world_size} workers train on the CPU, because {free} of {len(seen.gpus)} GPUs "
+            f"can be used{held}."
+        )
+    elif count is None:
+        notices.append(f"The {world_size} workers train on the CPU: {seen.reason}.")
+    return Placement(
+        world_size=world_size,
+        env={"CUDA_VISIBLE_DEVICES": ""},
+        labels=("CPU",) * world_size,
+        notices=tuple(notices),
+    )

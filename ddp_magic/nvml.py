@@ -1,0 +1,149 @@
+"""The machine's GPUs as the NVIDIA driver tells of them; the only importer of pynvml.
+
+Runs in the kernel. NVML is asked, never CUDA, so that the kernel stays without a context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from ddp_magic.errors import DeviceError
+from ddp_magic.gpu import Gpu, Holder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Nvml"]
+
+
+class Nvml:
+    """A `Source` that asks the driver.
+
+    Attributes:
+        library: ``pynvml``, or what stands for it in a test.
+    """
+
+    def __init__(self, library: Any = None) -> None:
+        self.library = library
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """Return the machine's GPUs as they are now.
+
+        Raises:
+            DeviceError: The driver is missing or broken.
+        """
+        if self.library is None:
+            import pynvml
+
+            self.library = pynvml
+        nvml = self.library
+        try:
+            nvml.nvmlInit()
+        except nvml.NVMLError_LibraryNotFound:
+            raise DeviceError("no NVIDIA driver is installed") from None
+        except nvml.NVMLError as error:
+            raise DeviceError(f"the NVIDIA driver cannot be asked ({error})") from None
+        try:
+            return tuple(self._each())
+        except nvml.NVMLError as error:
+            raise DeviceError(f"the NVIDIA driver does not answer ({error})") from None
+        finally:
+            with contextlib.suppress(nvml.NVMLError):
+                nvml.nvmlShutdown()
+
+    def _each(self) -> Iterator[Gpu]:
+        nvml = self.library
+        for index in range(nvml.nvmlDeviceGetCount()):
+            # one that a container or a cgroup withholds, or that has fallen off the bus
+            with contextlib.suppress(nvml.NVMLError):
+                handle = nvml.nvmlDeviceGetHandleByIndex(index)
+                instances = list(self._instances(handle, index))
+                if instances or self._is_divided(handle):
+                    yield from instances
+                else:
+                    yield self._gpu(handle, index)
+
+    def _is_divided(self, handle: Any) -> bool:
+        nvml = self.library
+        try:
+            current, _ = nvml.nvmlDeviceGetMigMode(handle)
+        except nvml.NVMLError:  # most cards know no MIG
+            return False
+        return current == nvml.NVML_DEVICE_MIG_ENABLE
+
+    def _instances(self, handle: Any, index: int) -> Iterator[Gpu]:
+        """Yield the instances of a GPU that is divided."""
+        nvml = self.library
+        if not self._is_divided(handle):
+            return
+        parent = _text(nvml.nvmlDeviceGetUUID(handle))
+        for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
+            # numbers without an instance are between the others
+            with contextlib.suppress(nvml.NVMLError):
+                instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+                yield self._gpu(instance, index, parent=parent)
+
+    def _gpu(self, handle: Any, index: int, *, parent: str = "") -> Gpu:
+        nvml = self.library
+        total, free = self._memory(handle)
+        return Gpu(
+            uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
+            index=index,
+            name=_text(nvml.nvmlDeviceGetName(handle)),
+            total=total,
+            free=free,
+            holders=tuple(self._holders(handle)),
+            mig=bool(parent),
+            parent=parent,
+        )
+
+    def _memory(self, handle: Any) -> tuple[int, int]:
+        """Return all and free bytes, without what the driver keeps where it can tell that."""
+        nvml = self.library
+        try:
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+        except (nvml.NVMLError, AttributeError):
+            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+            return int(memory.total), int(memory.free)
+        return int(memory.total - memory.reserved), int(memory.free)
+
+    def _holders(self, handle: Any) -> Iterator[Holder]:
+        nvml = self.library
+        seen: set[int] = set()
+        asked: tuple[tuple[Callable[[Any], Any], bool], ...] = (
+            (nvml.nvmlDeviceGetComputeRunningProcesses, True),
+            (nvml.nvmlDeviceGetGraphicsRunningProcesses, False),
+        )
+        for running, compute in asked:
+            try:
+                processes = running(handle)
+            except nvml.NVMLError:  # MIG instances tell root only
+                continue
+            for process in processes:
+                if process.pid not in seen:
+                    seen.add(process.pid)
+                    name, user = _owner(process.pid)
+                    used = process.usedGpuMemory
+                    yield Holder(pid=process.pid, name=name, user=user, used=used, compute=compute)
+
+
+def _owner(pid: int) -> tuple[str, str]:
+    """Return a process's program and user, empty where they cannot be found out."""
+    try:
+        process = psutil.Process(pid)
+        name = process.name() or "a process"
+    except psutil.NoSuchProcess:  # another pid namespace, or just gone
+        return "", ""
+    except psutil.AccessDenied:
+        return "a process", ""
+    try:
+        return name, process.username()
+    except (psutil.Error, KeyError):
+        return name, ""
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
