@@ -74,9 +74,8 @@ def choose(
     """
     environ = {**environ, **dict(options.env)}
     seen = _look(source, environ, cuda_build)
-    if kernel_uses_cuda is None:
-        kernel_uses_cuda = uses_cuda(kernel_pid)
-    occupancy = Occupancy(visible=seen, kernel_pid=kernel_pid, kernel_uses_cuda=kernel_uses_cuda)
+    opened = uses_cuda(kernel_pid) if kernel_uses_cuda is None else kernel_uses_cuda
+    occupancy = Occupancy(visible=seen, kernel_pid=kernel_pid, kernel_uses_cuda=opened)
     if options.devices:
         return _on(_exactly(options.devices, occupancy), occupancy)
     if options.gpus is not None:
@@ -202,10 +201,10 @@ def _refuse_count(option: str, count: int, occupancy: Occupancy) -> NoReturn:
     # to insist: the free ones first, then those with most memory left
     insisted = [*free, *sorted(busy, key=lambda gpu: -gpu.free)][:count]
     fewer = f"--gpus {len(free)}, " if free else ""
+    share = f"--devices {','.join(map(occupancy.option, insisted))} to share"
     raise DeviceError(
         f"{option} asks for more GPUs than are free ({len(free)} of {len(usable)}): "
-        f"{_held(busy, occupancy)}. Write {fewer}--devices "
-        f"{','.join(map(occupancy.option, insisted))} to share, or {cpu} to train on the CPU."
+        f"{_held(busy, occupancy)}. Write {fewer}{share}, or {cpu} to train on the CPU."
     )
 
 

@@ -35,11 +35,7 @@ class Nvml:
         Raises:
             DeviceError: The driver is missing or broken.
         """
-        if self.library is None:
-            import pynvml
-
-            self.library = pynvml
-        nvml = self.library
+        nvml = self.library = self.library or _pynvml()
         try:
             nvml.nvmlInit()
         except nvml.NVMLError_LibraryNotFound:
@@ -128,6 +124,12 @@ class Nvml:
                     name, user = _owner(process.pid)
                     used = process.usedGpuMemory
                     yield Holder(pid=process.pid, name=name, user=user, used=used, compute=compute)
+
+
+def _pynvml() -> Any:
+    import pynvml
+
+    return pynvml
 
 
 def _owner(pid: int) -> tuple[str, str]:
