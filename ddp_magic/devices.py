@@ -106,8 +106,7 @@ def _default_count(environ: Mapping[str, str]) -> int | None:
         return worker_count(text)
     except OptionError:
         raise DeviceError(
-            f"DDP_MAGIC_NPROC={text} is not a number of workers. Set it to one, as 2, or write "
-            "--nproc 2."
+            f"DDP_MAGIC_NPROC={text} is no number of workers. Set it to 2, or write --nproc 2."
         ) from None
 
 

@@ -124,8 +124,10 @@ def _check(override: Override, target: Target, value: Value, user_ns: dict[str, 
     known = [old for old in target.replaced if old is not _EMPTY]
     for old in known:
         require_fit(override.target, override.text, value, old, user_ns)
-    declared = target.declared if isinstance(target.declared, (type, str)) else None
-    if not known and declared in _SAMPLES:
+    declared = target.declared
+    if isinstance(declared, str):  # quoted once more under `from __future__ import annotations`
+        declared = declared.strip("'\"")
+    if not known and isinstance(declared, (type, str)) and declared in _SAMPLES:
         sample = _SAMPLES[declared]
         what = f"declared as {type(sample).__name__}"
         require_fit(override.target, override.text, value, sample, user_ns, what=what)

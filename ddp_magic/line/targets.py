@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Cell", "Target", "shown"]
 
 _EMPTY = inspect.Parameter.empty
+_NEAR = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +205,7 @@ class Cell:
         return sorted(parameters.union(name for name in self.reads if self._is_variable(name)))
 
     def _near(self, written: str) -> list[str]:
-        return difflib.get_close_matches(written, self._known(), 1)
+        return difflib.get_close_matches(written, self._known(), 1, _NEAR)
 
     def _foreign_keyword(self, name: str) -> str:
         for node in ast.walk(self.tree):
@@ -234,7 +235,7 @@ def _refuse_several(name: str, text: str, passings: list[Passing], *, variable: 
 
 
 def _refuse_misspelt(message: str, name: str, known: list[str], line: str) -> NoReturn:
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(name, known, 1, _NEAR)
     if near:
         raise OverrideError(f"{message}. Did you mean {line.format(near[0])}?")
     there = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")

@@ -1,0 +1,104 @@
+"""What Tab offers on the %%ddp line; runs in the kernel. Pure: `magic` registers it."""
+
+from __future__ import annotations
+
+import re
+from inspect import Parameter
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.line.callsites import signature
+from ddp_magic.options import flags
+
+if TYPE_CHECKING:
+    from ddp_magic.line.flag import Flag
+
+__all__ = ["completions"]
+
+_PLAIN = (bool, int, float, complex, str, list, tuple, dict, set)
+
+
+def completions(line: str, text: str, user_ns: dict[str, Any]) -> list[str]:
+    """Return what may stand instead of `text`.
+
+    Args:
+        line: The line up to the cursor, with or without its ``%%ddp``.
+        text: The end of the line that the front-end replaces; it may be a part of a word, since
+            front-ends split at ``=`` and commas.
+        user_ns: The notebook's namespace.
+    """
+    words = re.split(r"\s+", re.sub(r"^\s*%%?ddp\b", "", line))
+    if any(word.startswith("#") for word in words):
+        return []
+    word = words[-1]
+    before = words[-2] if len(words) > 1 else ""
+    # `text` may begin inside the word, never before it
+    start = max(len(word) - len(text), 0)
+    offered = _words(word, before, words[:-1], user_ns)
+    return [each[start:] for each in dict.fromkeys(offered) if each.startswith(word)]
+
+
+def _words(word: str, before: str, earlier: list[str], user_ns: dict[str, Any]) -> list[str]:
+    """Return whole words that may stand in place of `word`."""
+    spelled = {spelling: flag for flag in flags().values() for spelling in flag.flags}
+    option, equals, value = word.partition("=")
+    if equals and option in spelled:
+        return [f"{option}={each}" for each in _values(spelled[option], value, user_ns)]
+    if before in spelled and spelled[before].metavar and not word.startswith("-"):
+        return _values(spelled[before], word, user_ns)
+    if word.startswith("-"):
+        used = {spelled[e] for each in earlier if (e := each.partition("=")[0]) in spelled}
+        return [
+            spelling
+            for spelling, flag in spelled.items()
+            if flag not in used or flag.repeat
+            if spelling.startswith("--") or word == "-"
+        ]
+    if equals:
+        return _expressions(word, user_ns)
+    return _targets(user_ns, within="." in word)
+
+
+def _values(flag: Flag, typed: str, user_ns: dict[str, Any]) -> list[str]:
+    """Return values of an option; a list goes on behind its last comma."""
+    if "{names}" not in flag.choices:
+        return list(flag.choices)
+    done, comma, _ = typed.rpartition(",")
+    taken = set(done.split(","))
+    return [f"{done}{comma}{name}" for name in _variables(user_ns) if name not in taken]
+
+
+def _variables(user_ns: dict[str, Any]) -> list[str]:
+    """Return the names of what the notebook holds, without modules and what IPython keeps."""
+    kept = ("In", "Out", "exit", "quit", "get_ipython", "open")
+    return sorted(
+        name
+        for name, value in user_ns.items()
+        if not name.startswith("_") and name not in kept and not isinstance(value, ModuleType)
+    )
+
+
+def _expressions(word: str, user_ns: dict[str, Any]) -> list[str]:
+    """Return names of the notebook behind ``$`` or inside braces."""
+    match = re.search(r"(\$|\{(?:.*\W)?)(\w*)$", word)
+    if match is None:
+        return []
+    return [word[: match.start(2)] + name for name in _variables(user_ns)]
+
+
+def _targets(user_ns: dict[str, Any], *, within: bool) -> list[str]:
+    """Return what can stand left of an override's sign: parameters and plain variables.
+
+    Args:
+        user_ns: The notebook's namespace.
+        within: Whether parameters are wanted with their callable: ``Trainer.lr=``.
+    """
+    module = user_ns.get("__name__", "__main__")
+    found: set[str] = set()
+    for name, value in list(user_ns.items()):
+        called = None if name.startswith("_") else signature(value, module)
+        for parameter in called.parameters.values() if called is not None else ():
+            if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
+                found.add(f"{name}.{parameter.name}=" if within else f"{parameter.name}=")
+    plain = [name for name in _variables(user_ns) if isinstance(user_ns[name], _PLAIN)]
+    return sorted(found.union(f"{name}=" for name in plain))
