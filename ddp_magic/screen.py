@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ddp_magic.sgr import ESCAPE, INCOMPLETE, PLAIN, Style, restyle
@@ -47,29 +48,42 @@ class Line(NamedTuple):
 
 
 class _Row:
-    """A line that may still change."""
+    """A line that may still change; each character has its style once one of them is coloured."""
 
-    __slots__ = ("runs", "text")
+    __slots__ = ("styles", "text")
 
     def __init__(self) -> None:
         self.text = ""
-        self.runs: list[_Run] = []
+        self.styles: list[Style] | None = None
 
     def write(self, start: int, text: str, style: Style) -> None:
         end = start + len(text)
+        if self.styles is None and style != PLAIN:
+            self.styles = [PLAIN] * len(self.text)
+        if self.styles is not None:
+            self.styles += [PLAIN] * (start - len(self.text))
+            self.styles[start:end] = [style] * len(text)
         if start == len(self.text):
             self.text += text
         else:
             self.text = self.text[:start].ljust(start) + text + self.text[end:]
-        if style != PLAIN or self.runs:
-            self.runs = _overlay(self.runs, (start, end, style))
 
     def cut(self, end: int) -> None:
         self.text = self.text[:end]
-        self.runs = [(a, min(b, end), style) for a, b, style in self.runs if a < end]
+        if self.styles is not None:
+            del self.styles[end:]
 
     def line(self) -> Line:
-        return Line(self.text, tuple(self.runs))
+        if self.styles is None:
+            return Line(self.text)
+        runs: list[_Run] = []
+        at = 0
+        for style, same in groupby(self.styles):
+            end = at + sum(1 for _ in same)
+            if style != PLAIN:
+                runs.append((at, end, style))
+            at = end
+        return Line(self.text, tuple(runs))
 
 
 class Screen:
@@ -225,22 +239,6 @@ class Screen:
             row.write(0, " " * min(self._col + 1, self._columns), PLAIN)
         elif params == "2":
             row.cut(0)
-
-
-def _overlay(runs: list[_Run], new: _Run) -> list[_Run]:
-    """Return the runs with a new one laid over them, neighbours of one style joined."""
-    start, end, style = new
-    if start == end:
-        return runs
-    before = [(a, min(b, start), s) for a, b, s in runs if a < start]
-    after = [(max(a, end), b, s) for a, b, s in runs if b > end]
-    if style == PLAIN:
-        return before + after
-    if before and before[-1][1:] == (start, style):
-        start = before.pop()[0]
-    if after and (after[0][0], after[0][2]) == (end, style):
-        end = after.pop(0)[1]
-    return [*before, (start, end, style), *after]
 
 
 def _number(text: str) -> int:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from ddp_magic.events import Event
 
-__all__ = ["Display", "Handle", "Kind", "View", "make"]
+__all__ = ["Blind", "Display", "Handle", "Kind", "View", "make"]
 
 Kind: TypeAlias = Literal["widget", "html", "plain"]
 
@@ -54,6 +54,19 @@ class Display(Protocol):
     def is_terminal(self) -> bool:
         """Whether `write` reaches a terminal that draws cursor moves itself."""
         ...
+
+
+class Blind:
+    """Shows nothing: what a run goes on with when its view has failed."""
+
+    def handle(self, event: Event) -> None:
+        """Do nothing."""
+
+    def tick(self, now: float) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def make(kind: Kind, display: Display, on_stop: Callable[[], None]) -> View:

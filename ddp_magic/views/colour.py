@@ -18,6 +18,7 @@ _PALETTE = (
     *("#6e7681", "#d1242f", "#2c9a46", "#a87400", "#1f7ae0", "#9a63e8", "#21868f", "#8b949e"),
     *("#7d8590", "#f0555f", "#36b356", "#c28a00", "#4b96f3", "#b083f0", "#35a3ad", "#9aa4ae"),
 )
+_ENDS = {0: "#000000", 7: "#ffffff", 15: "#ffffff"}  # on a ground of their own
 _EFFECTS = {
     Effect.BOLD: "font-weight:bold",
     Effect.DIM: "opacity:.7",
@@ -44,6 +45,8 @@ def _css(style: Style) -> str:
     fg, bg = _colour(style.fg), _colour(style.bg)
     if style.effects & Effect.INVERSE:
         fg, bg = bg or "#ffffff", fg or "#6e7681"
+    elif bg and style.fg in _ENDS:
+        fg = _ENDS[style.fg]
     rules = [f"color:{fg}"] if fg else []
     if bg:
         rules.append(f"background-color:{bg}")

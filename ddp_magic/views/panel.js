@@ -4,7 +4,8 @@
 const KEEP = 2000; // lines of a rank
 const ACK_PERIOD = 1000;
 const STOP_PATIENCE = 1200;
-const EFFECTS = [[1, "bold"], [2, "dim"], [4, "italic"], [8, "underline"], [16, "inverse"], [32, "strike"]];
+const INVERSE = 16;
+const EFFECTS = [[1, "bold"], [2, "dim"], [4, "italic"], [8, "underline"], [INVERSE, "inverse"], [32, "strike"]];
 const STATES = new Set(["starting", "running", "stopping", "succeeded", "failed", "stopped"]);
 
 const stores = new Map(); // by run: initialize and render get different model objects
@@ -103,9 +104,11 @@ function colour(number) {
 
 function pieceNode(piece) {
   if (typeof piece === "string") return document.createTextNode(piece);
-  const [text, fg, bg, effects] = piece;
+  const [text, front, back, effects] = piece;
   const node = element("span", "", text);
   for (const [bit, name] of EFFECTS) if (effects & bit) node.classList.add(`ddp-${name}`);
+  const [fg, bg] = effects & INVERSE ? [back, front] : [front, back];
+  if (bg >= 0) node.classList.add("ddp-on");
   if (fg >= 0 && fg < 16) node.classList.add(`ddp-fg${fg}`);
   else if (fg >= 16) node.style.color = colour(fg);
   if (bg >= 0 && bg < 16) node.classList.add(`ddp-bg${bg}`);

@@ -121,5 +121,9 @@ def workers(devices: Sequence[str]) -> str:
     """Say how many workers run on what, as ``2 workers on CPU``."""
     count = len(devices)
     names = list(dict.fromkeys(escape.line(device, 60) for device in devices))
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    kinds = {name.partition(" ")[2] for name in names}
+    if len(names) > 1 and len(kinds) == 1 and (kind := kinds.pop()):
+        names = [name.partition(" ")[0] for name in names]
+        names[-1] += f" ({kind})"
+    shown = ", ".join(names if len(names) <= 8 else [*names[:7], "…", names[-1]])
     return f"{count} worker{'' if count == 1 else 's'}" + (f" on {shown}" if shown else "")

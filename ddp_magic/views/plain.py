@@ -101,8 +101,7 @@ class PlainView:
                 self._write_raw(source, source.decoder.decode(b"", final=True))
             self._write(source, [line.text for line in source.screen.finish()])
             self._release(source)
-        if self._raw_open:
-            self._display.write("\n")
+        self._end_raw_line()
         if self._ended is not None:
             self._say_end(self._ended)
 
@@ -168,12 +167,15 @@ class PlainView:
         return f"{source.label}… {count:,} line{'' if count == 1 else 's'}, see {path}\n"
 
     def _say(self, text: str) -> None:
-        if self._raw_open:
-            self._display.write("\n")
-            self._raw_open = False
+        self._end_raw_line()
         run_id = self._started.run_id if self._started else ""
         text = f"%%ddp {run_id} {text}" if run_id else f"%%ddp {text}"
         self._display.write(escape.line(text, 1000) + "\n", stderr=True)
+
+    def _end_raw_line(self) -> None:
+        if self._raw_open:
+            self._display.write("\n")
+            self._raw_open = False
 
     def _say_end(self, event: RunEnded) -> None:
         text = f"{event.state} in {duration(event.duration)}"

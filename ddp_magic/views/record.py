@@ -8,7 +8,8 @@ However much the workers print, it stays below 25 kB in the notebook's file.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from ddp_magic.events import RunState
 from ddp_magic.screen import Line
@@ -39,6 +40,17 @@ _PRE = (
     "margin:2px 0 6px;padding:4px 8px;font-family:monospace;font-size:12px;line-height:1.35;"
     "white-space:pre-wrap;overflow-wrap:anywhere;border-left:2px solid #8b949e66"
 )
+_CODE = "background:none;padding:0"
+_PROSE = _CODE + ";font:inherit"  # in a code element only so that nothing is typeset
+
+
+class _Fact(NamedTuple):
+    """Something that is said in words: its name, the items, the bytes that they may take."""
+
+    name: str
+    items: Sequence[str]
+    limit: int
+    css: str = _PROSE
 
 
 def record(picture: Picture, now: float | None = None) -> dict[str, str]:
@@ -58,18 +70,13 @@ def cost(text: str) -> int:
 
 def _html(picture: Picture, now: float | None) -> str:
     parts = [f"<div>{_title_html(picture, now)}</div>"]
-    for name, items, limit in _facts(picture):
-        shown = _within(items, limit, lambda item: f"<code>{escape.html(item)}</code>")
-        if shown:
-            parts.append(f"<div>{name + ': ' if name else ''}{' · '.join(shown)}</div>")
+    parts += filter(None, map(_fact_html, _facts(picture)))
     if picture.ended and picture.ended.cause:
         lines = _tail_within(_lines(picture.ended.cause), 4000, line_html)
         parts.append(_details("root cause", "\n".join(lines), opened=False))
     log_dir = ""
     if picture.started:
-        log_dir = (
-            f"<div>logs: <code>{escape.html(_middle(picture.started.log_dir, 300))}</code></div>"
-        )
+        log_dir = f"<div>logs: {_code(_middle(picture.started.log_dir, 300))}</div>"
     left = HTML_BYTES - cost("\n".join(parts)) - cost(log_dir) - 100
     parts += _tails_html(picture, left)
     return "<div>" + "\n".join([*parts, log_dir]) + "</div>"
@@ -78,12 +85,22 @@ def _html(picture: Picture, now: float | None) -> str:
 def _title_html(picture: Picture, now: float | None) -> str:
     name, state, rest = _title(picture, now)
     colour = _STATE_COLOURS.get(picture.state, "#1f7ae0")
-    details = " · ".join(escape.html(item) for item in rest[1:])
+    details = _code(" · ".join(rest[1:]), _PROSE) if rest[1:] else ""
     return (
         f"<b>{escape.html(name)}</b> "
         f'<b style="color:{colour}">{escape.html(state)}</b>{escape.html(rest[0])}'
-        + (f" · <code>{details}</code>" if details else "")
+        + (f" · {details}" if details else "")
     )
+
+
+def _fact_html(fact: _Fact) -> str:
+    shown = _within(fact.items, fact.limit, partial(_code, css=fact.css))
+    name = f"{fact.name}: " if fact.name else ""
+    return f"<div>{name}{' · '.join(shown)}</div>" if shown else ""
+
+
+def _code(text: str, css: str = _CODE) -> str:
+    return f'<code style="{css}">{escape.html(text)}</code>'
 
 
 def _tails_html(picture: Picture, budget: int) -> list[str]:
@@ -117,9 +134,9 @@ def _details(summary: str, body: str, *, opened: bool) -> str:
 def _plain(picture: Picture, now: float | None) -> str:
     name, state, rest = _title(picture, now)
     parts = [f"{name} {state}{rest[0]}", " · ".join(rest[1:])]
-    for label, items, limit in _facts(picture):
-        shown = _within(items, limit // 2, escape.plain)
-        parts += [f"{label}: {item}" if label else item for item in shown]
+    for fact in _facts(picture):
+        shown = _within(fact.items, fact.limit // 2, escape.plain)
+        parts += [f"{fact.name}: {item}" if fact.name else item for item in shown]
     if picture.ended and picture.ended.cause:
         lines = _tail_within(_lines(picture.ended.cause), 1800, lambda line: line.text)
         parts += ["root cause:", *(f"  {line}" for line in lines)]
@@ -147,23 +164,19 @@ def _title(picture: Picture, now: float | None) -> tuple[str, str, list[str]]:
     return name, picture.state, [took, *rest]
 
 
-def _facts(picture: Picture) -> list[tuple[str, Sequence[str], int]]:
-    """Return what else is said in words: a name, the items, and the bytes they may take."""
+def _facts(picture: Picture) -> list[_Fact]:
     started, ended = picture.started, picture.ended
-    facts: list[tuple[str, Sequence[str], int]] = []
-    if picture.reason:
-        facts.append(("", [picture.reason], 600))
+    facts = [_Fact("", [picture.reason], 600)]
     if started:
-        facts += [("", started.overrides, 1500), ("note", [started.note], 500)]
+        facts.append(_Fact("", started.overrides, 1800, _CODE))
+        facts.append(_Fact("note", [started.note], 500))
     for warning in (True, False):
         notices = [notice.text for notice in picture.notices if notice.warning is warning]
-        facts.append(("warning" if warning else "", notices, 1000))
+        facts.append(_Fact("warning" if warning else "", notices, 1000))
     if ended:
-        facts += [
-            ("", [ended.summary], 800),
-            ("in the notebook", ended.outputs, 800),
-            ("did not come back", ended.missing, 1200),
-        ]
+        facts.append(_Fact("", [ended.summary], 800))
+        facts.append(_Fact("in the notebook", ended.outputs, 1000, _CODE))
+        facts.append(_Fact("did not come back", ended.missing, 1400))
     return facts
 
 

@@ -1,0 +1,255 @@
+"""Drives a real JupyterLab or Notebook 7 in Debian's headless Chromium, for tests in a browser.
+
+One server and one browser for a whole file of tests; a notebook is opened in a page of its own.
+Everything that Jupyter keeps goes to one temporary directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from playwright.sync_api import Browser, Locator, Page, WebSocket
+
+__all__ = ["Jupyter", "Notebook", "Traffic", "jupyter"]
+
+ROOT = Path(__file__).parent.parent
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+PATIENCE = 30_000
+"""Milliseconds; a page on a busy machine, never a fixed wait."""
+_WIDGET = "window.jupyterapp.shell.currentWidget"
+
+
+@dataclass
+class Traffic:
+    """Counts what a page gets from its kernel."""
+
+    messages: int = 0
+    bytes: int = 0
+
+    def watch(self, socket: WebSocket) -> None:
+        """Count on this socket from now on."""
+        if "/channels" in socket.url:
+            socket.on("framereceived", self._count)
+
+    def _count(self, frame: str | bytes) -> None:
+        self.messages += 1
+        self.bytes += len(frame if isinstance(frame, bytes) else frame.encode())
+
+
+@dataclass
+class Notebook:
+    """A notebook that is open in a page of its own.
+
+    Attributes:
+        page: Playwright's page.
+        path: The file.
+        traffic: What came from the kernel.
+        problems: Uncaught errors of the page, and what it said of our panel on its console.
+    """
+
+    page: Page
+    path: Path
+    traffic: Traffic = field(default_factory=Traffic)
+    problems: list[str] = field(default_factory=list)
+
+    def run(self, index: int, *, wait: bool = True) -> Locator:
+        """Run a cell and return its output area; with `wait`, when the cell has ended."""
+        done = self.page.evaluate_handle(
+            f"""index => {{
+                const panel = {_WIDGET};
+                panel.content.activeCellIndex = index;
+                panel.content.deselectAll();
+                const state = {{ ended: false }};
+                window.jupyterapp.commands.execute("notebook:run-cell")
+                    .then(() => {{ state.ended = true; }});
+                return state;
+            }}""",
+            index,
+        )
+        self._done = done
+        if wait:
+            self.wait_for_end()
+        return self.output(index)
+
+    def wait_for_end(self) -> None:
+        """Wait until the cell that was run last has ended."""
+        self.page.wait_for_function("state => state.ended", arg=self._done, timeout=PATIENCE)
+
+    def ended(self) -> bool:
+        """Whether the cell that was run last has ended."""
+        return bool(self._done.evaluate("state => state.ended"))
+
+    def output(self, index: int) -> Locator:
+        """Return the output area of a cell."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell").nth(index).locator(".jp-OutputArea")
+
+    def kernel(self, expression: str) -> Any:
+        """Evaluate JavaScript with the notebook's kernel connection as ``kernel``."""
+        return self.page.evaluate(
+            f"() => {{ const kernel = {_WIDGET}.sessionContext.session.kernel; "
+            f"return {expression}; }}"
+        )
+
+    def save(self) -> nbformat.NotebookNode:
+        """Save, and return what is in the file; invalid notebooks raise."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        notebook = nbformat.read(self.path, as_version=4)
+        nbformat.validate(notebook)
+        return notebook
+
+    def close(self) -> None:
+        """Shut the kernel down and close the page, without saving."""
+        with contextlib.suppress(Exception):
+            self.kernel("kernel.shutdown()")
+        self.page.context.close()
+
+
+@dataclass
+class Jupyter:
+    """A running server and a running browser."""
+
+    url: str
+    root: Path
+    browser: Browser
+
+    def open(
+        self,
+        source: Sequence[str] | Path,
+        *,
+        app: Literal["lab", "notebook"] = "lab",
+        dark: bool = False,
+        name: str = "test",
+    ) -> Notebook:
+        """Open a notebook: new, with these cells, or the file; return when its kernel is idle."""
+        if isinstance(source, Path):
+            path = source
+        else:
+            path = self.root / f"{name}-{time.monotonic_ns()}.ipynb"
+            kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            cells = [new_code_cell(cell) for cell in source]
+            nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+        scheme = "dark" if dark else "light"
+        context = self.browser.new_context(
+            viewport={"width": 1100, "height": 900}, color_scheme=scheme
+        )
+        notebook = Notebook(context.new_page(), path)
+        page = notebook.page
+        page.set_default_timeout(PATIENCE)
+        page.on("websocket", notebook.traffic.watch)
+        page.on("pageerror", lambda error: notebook.problems.append(str(error)))
+        workspace = f"lab/workspaces/w{time.monotonic_ns()}/tree" if app == "lab" else "notebooks"
+        page.goto(f"{self.url}/{workspace}/{path.name}")
+        page.wait_for_selector(".jp-Notebook .jp-Cell")
+        page.wait_for_function(
+            f"() => {_WIDGET}?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
+        if dark:
+            page.evaluate(
+                "() => window.jupyterapp.commands.execute("
+                "'apputils:change-theme', {theme: 'JupyterLab Dark'})"
+            )
+            page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+        return notebook
+
+
+@contextlib.contextmanager
+def jupyter(folder: Path) -> Generator[Jupyter]:
+    """Start a server for notebooks in ``folder/notebooks``, and a browser.
+
+    A machine without Chromium skips the test, with the reason; in CI it fails.
+    """
+    if not shutil.which(CHROMIUM):
+        reason = f"{CHROMIUM} is not installed (apt-get install chromium)"
+        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    root = folder / "notebooks"
+    root.mkdir(parents=True)
+    with _server(folder, root) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        try:
+            yield Jupyter(url, root, browser)
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def _server(folder: Path, root: Path) -> Generator[str]:
+    config = folder / "config"
+    (config / "labconfig").mkdir(parents=True)
+    page_config = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (config / "labconfig" / "page_config.json").write_text(json.dumps(page_config))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={root}",
+        "--ServerApp.password=",
+        "--IdentityProvider.token=",
+        "--ServerApp.terminals_enabled=False",
+        "--LabApp.expose_app_in_browser=True",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    ]
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            env=_environment(folder, config),
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(url, server, folder / "server.log")
+            yield url
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def _environment(folder: Path, config: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    return kept | {
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(folder / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        with contextlib.suppress(OSError), opener.open(url + "/api/status", timeout=2):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"the Jupyter server did not start:\n{log.read_text()[-3000:]}")

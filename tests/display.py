@@ -1,0 +1,72 @@
+"""A display that keeps what a view draws, and events to draw."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.events import OutputChunk, RunEnded, RunStarted, RunState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["FakeDisplay", "ended", "out", "started"]
+
+
+class FakeHandle:
+    """An output; `shown` holds every bundle that it ever was."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.shown = [dict(data)]
+
+    def update(self, data: Mapping[str, Any]) -> None:
+        self.shown.append(dict(data))
+
+
+class FakeDisplay:
+    """Keeps outputs in `handles` and text in `out` and `err`."""
+
+    def __init__(self, *, is_terminal: bool = False) -> None:
+        self.is_terminal = is_terminal
+        self.handles: list[FakeHandle] = []
+        self.out = self.err = ""
+
+    def show(self, data: Mapping[str, Any]) -> FakeHandle:
+        self.handles.append(FakeHandle(data))
+        return self.handles[-1]
+
+    def write(self, text: str, *, stderr: bool = False) -> None:
+        if stderr:
+            self.err += text
+        else:
+            self.out += text
+
+
+def started(**changes: Any) -> RunStarted:
+    facts: dict[str, Any] = {
+        "time": 1000.0,
+        "run_id": "run-3",
+        "label": "Cell In[7]",
+        "world_size": 2,
+        "devices": ("CPU", "CPU"),
+        "overrides": ("lr=0.05 → Trainer(lr)",),
+        "note": "",
+        "log_dir": "/tmp/ddp_magic-x/run-3/logs",
+        "shown": (0,),
+    }
+    return RunStarted(**(facts | changes))
+
+
+def out(data: bytes | str, rank: int = 0, **changes: Any) -> OutputChunk:
+    raw = data if isinstance(data, bytes) else data.encode()
+    facts: dict[str, Any] = {"time": 1001.0, "rank": rank, "stream": "stdout", "data": raw}
+    return OutputChunk(**(facts | changes))
+
+
+def ended(**changes: Any) -> RunEnded:
+    facts: dict[str, Any] = {
+        "time": 1004.2,
+        "state": RunState.SUCCEEDED,
+        "duration": 4.2,
+        "summary": "",
+    }
+    return RunEnded(**(facts | changes))
