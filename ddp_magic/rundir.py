@@ -56,6 +56,11 @@ class RunDir:
         return self.path / "sourcemap.json"
 
     @property
+    def program(self) -> Path:
+        """What a worker sets up around the module (JSON, written by `script`)."""
+        return self.path / "program.json"
+
+    @property
     def values(self) -> Path:
         """Values of the notebook, pickled."""
         return self.path / "values.pkl"

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Region", "SourceMap"]
+__all__ = ["COMMENT", "Region", "SourceMap"]
+
+COMMENT = "#: "
+"""Begins the module's lines of a class that went by value; a worker shows them without."""
 
 
 @dataclass(frozen=True, kw_only=True)

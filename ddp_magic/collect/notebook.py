@@ -26,8 +26,10 @@ class Cell:
 class Notebook(Protocol):
     """The live shell; `shell.py` gives one, and so can a test."""
 
-    user_ns: dict[str, Any]
-    """The notebook's namespace, which is also the kernel's ``__main__.__dict__``."""
+    @property
+    def user_ns(self) -> dict[str, Any]:
+        """The notebook's namespace, which is also the kernel's ``__main__.__dict__``."""
+        ...
 
     @property
     def flags(self) -> int:

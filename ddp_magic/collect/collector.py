@@ -1,0 +1,191 @@
+"""Follows live code from the cell's body to all that it reaches; runs in the kernel."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.collect import code as codes
+from ddp_magic.collect import rules
+from ddp_magic.collect.body import read_body
+from ddp_magic.collect.definitions import Definitions, How, Item, Reached
+from ddp_magic.collect.drift import changed_on_disk
+from ddp_magic.collect.emit import Emitter
+from ddp_magic.collect.history import History
+from ddp_magic.collect.lines import FINAL, finished, taken
+from ddp_magic.collect.listing import Listing
+from ddp_magic.collect.state import State, process_state, search_path
+from ddp_magic.collect.texts import Texts
+from ddp_magic.errors import CollectError
+from ddp_magic.futures import future_flags
+from ddp_magic.pickling.functions import submodules
+from ddp_magic.pickling.objects import made_by_hand
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ddp_magic.collect.notebook import Cell, Notebook
+    from ddp_magic.overrides import Bound
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["Collector"]
+
+
+class Collector:
+    """Collects for one run: `gather`, then `finish` once the overrides are known.
+
+    Args:
+        cell: The cell that is being run.
+        notebook: The live shell.
+        run: Where values go.
+    """
+
+    def __init__(self, cell: Cell, notebook: Notebook, run: RunDir) -> None:
+        self._cell = cell
+        self._notebook = notebook
+        self._flags = future_flags(notebook.flags)
+        self._texts = Texts(notebook, self._flags)
+        self._history = History(notebook, self._texts)
+        self._emitter = Emitter(notebook, run, self._texts, self._history)
+        self._state = State(notebook.user_ns, self._history, self._emitter)
+        self._seen: set[CodeType] = set()
+        self._names: set[str] = set()
+        self._modules: dict[str, None] = {}
+        self._imported: set[str] = set()
+        self._by_string = False
+
+    def gather(self) -> Reached:
+        """Collect what the body reaches.
+
+        Raises:
+            SyntaxError: The body is not Python.
+            CollectError: The body cannot run in a worker, or reads what cannot be sent.
+        """
+        self._body = read_body(self._cell, self._notebook)
+        rules.refuse_addresses(self._body.tree, "The cell")
+        rules.refuse_second_group(self._body.tree)
+        reads = {n for n in self._body.reads if self._emitter.wanted(n)}
+        self._follow(self._body.code, reads)
+        self._run_queue()
+        failed = [self._emitter.failures[n] for n in sorted(reads & self._emitter.failures.keys())]
+        if failed:
+            raise CollectError("\n".join(failed))
+        self._refuse_reached()
+        return Reached(
+            names=frozenset(self._names),
+            tree=self._body.tree,
+            stores=frozenset(self._body.stores),
+        )
+
+    def finish(self, overrides: Sequence[Bound]) -> Definitions:
+        """Add the overrides' values and return all.
+
+        Raises:
+            CollectError: An override's value cannot be sent.
+            PlaceError: The disk is full.
+        """
+        for bound in overrides:
+            self._emitter.override(bound)
+        self._run_queue()
+        emitter = self._emitter
+        emitter.emit_value(FINAL, process_state(seeded=self._history.seeded), How.FINAL, finished())
+        emitter.segments.close()
+        listing = Listing(self._texts, self._cell, self._body.text)
+        listing.add_code(self._seen)
+        listing.add_values(emitter.by_value)
+        drifted = changed_on_disk(self._packages())
+        return Definitions(
+            cell=self._cell,
+            body=self._body.text,
+            items=tuple(emitter.items),
+            overrides=tuple(overrides),
+            texts=listing.texts,
+            classes=listing.classes,
+            filenames=self._texts.filenames,
+            flags=self._flags,
+            modules=tuple(self._modules),
+            path=tuple(search_path()),
+            argv=tuple(sys.argv),
+            segments=tuple(emitter.segments.names),
+            left_out=dict(emitter.failures),
+            notes=(*self._notes(), *drifted, *self._state.notes),
+            objects=emitter.objects,
+        )
+
+    def _run_queue(self) -> None:
+        """Follow queued code until nothing new turns up."""
+        queue = self._emitter.queue
+        items = -1
+        while queue or items != len(self._emitter.items):
+            items = len(self._emitter.items)
+            while queue:
+                code = queue.pop(0)
+                if code not in self._seen:
+                    self._follow(code, {n for n in codes.reads(code) if self._emitter.wanted(n)})
+            self._emit_by_string()
+            self._state.emit(self._packages())
+
+    def _follow(self, code: CodeType, reads: set[str]) -> None:
+        self._seen.add(code)
+        self._names |= reads
+        self._by_string |= codes.looks_up_by_string(code)
+        for text in codes.strings(code):
+            self._emitter.words.update(codes.words(text))
+        for name in sorted(reads):
+            self._emitter.emit(name)
+        self._add_display(code)
+        self._add_modules(code, reads)
+
+    def _emit_by_string(self) -> None:
+        """Emit what strings name, once any code looks names up by string; never a failure."""
+        while self._by_string:
+            found = {n for n in self._emitter.words if self._emitter.wanted(n)}
+            new = sorted(n for n in found if not self._emitter.known(n))
+            self._names |= found
+            if not new:
+                return
+            for name in new:
+                self._emitter.emit(name)
+
+    def _add_display(self, code: CodeType) -> None:
+        """Import what IPython puts among the builtins of a notebook."""
+        if "display" in codes.reads(code) and not self._emitter.known("display"):
+            shown: Any = getattr(builtins, "display", None)
+            if "display" not in self._notebook.user_ns and shown is not None:
+                text = "from IPython.display import display"
+                self._emitter.items.append(Item(name="display", how=How.IMPORT, text=text))
+
+    def _add_modules(self, code: CodeType, reads: set[str]) -> None:
+        values = [self._notebook.user_ns[name] for name in reads]
+        modules = [value for value in values if isinstance(value, ModuleType)]
+        for part in codes.nested(code) if modules else ():
+            self._modules.update(dict.fromkeys(submodules(part, modules)))
+        for name in codes.imports(code):
+            self._imported.add(name.partition(".")[0])
+            module = sys.modules.get(name)
+            key = f"module {name}"
+            if module and made_by_hand(module) and not self._emitter.known(key):
+                self._emitter.emit_value(key, module, How.STATE, taken(key))
+
+    def _packages(self) -> set[str]:
+        lines = [item.text for item in self._emitter.items if item.how is How.IMPORT]
+        imported = {line.split()[1].partition(".")[0] for line in lines}
+        return imported | self._imported | self._emitter.packages
+
+    def _refuse_reached(self) -> None:
+        """Refuse a function that sets what the launcher has set, if something calls its name."""
+        called = {name for code in self._seen for c in codes.nested(code) for name in c.co_names}
+        for code in self._seen:
+            found = self._texts.definition(code)
+            if found and (code.co_name in called or code.co_name.startswith("__")):
+                cell, node = found
+                for statement in node.body:
+                    rules.refuse_addresses(statement, f"{code.co_name}() in {cell.label}")
+
+    def _notes(self) -> list[str]:
+        return [
+            f"{name} stays behind, and code that reads it will fail: {why}"
+            for name, why in self._emitter.failures.items()
+        ]

@@ -1,0 +1,262 @@
+"""Decides how each name travels and in which order; runs in the kernel.
+
+The order of the items is the order of need: whatever a line evaluates, and whatever code runs while
+a value is unpickled, stands above it.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.collect import code as codes
+from ddp_magic.collect.definitions import How, Item
+from ddp_magic.collect.explain import explain
+from ddp_magic.collect.imports import import_line
+from ddp_magic.collect.lines import kept, taken
+from ddp_magic.collect.provable import Proof, Unproved, names_at_definition, prove
+from ddp_magic.collect.segments import Segments, WriteError
+from ddp_magic.collect.texts import methods
+from ddp_magic.errors import CollectError
+from ddp_magic.masking import looks_secret
+from ddp_magic.pickling import Sender
+
+if TYPE_CHECKING:
+    from ddp_magic.collect.history import History
+    from ddp_magic.collect.notebook import Notebook
+    from ddp_magic.collect.texts import Texts
+    from ddp_magic.overrides import Bound
+    from ddp_magic.pickling import BlobWriter
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["Emitter"]
+
+_NEVER = frozenset({"__name__", "__builtins__", "__builtin__", "__file__", "__spec__"})
+
+
+class _State(Enum):
+    STARTED = "its definition-time names are being emitted"
+    BY_VALUE = "is being written by value"
+    DONE = "is in the module"
+    FAILED = "cannot be sent"
+
+
+class Emitter:
+    """Turns names of the notebook into items.
+
+    Attributes:
+        items: What the module holds so far.
+        queue: Code that workers may run, whose names are to be followed.
+        words: Identifiers in collected strings, for code that looks names up by string.
+        failures: Why a name cannot be sent.
+        objects: What went by source, by name.
+        by_value: Functions and classes that went by value.
+    """
+
+    def __init__(self, notebook: Notebook, run: RunDir, texts: Texts, history: History) -> None:
+        self._notebook = notebook
+        self._space = notebook.user_ns
+        self._texts = texts
+        self._history = history
+        self._states: dict[str, _State] = {}
+        self._whys: dict[str, str] = {}
+        self.packages: set[str] = set()
+        self.segments = Segments(run, self._sender)
+        self.items: list[Item] = []
+        self.queue: list[CodeType] = []
+        self.words: set[str] = set()
+        self.failures: dict[str, str] = {}
+        self.objects: dict[str, Any] = {}
+        self.by_value: list[FunctionType | type] = []
+
+    def _sender(self, blobs: BlobWriter) -> Sender:
+        return Sender(
+            main=self._space,
+            blobs=blobs,
+            definition=self._definition,
+            filename=self._texts.label,
+            by_value=self._note_by_value,
+            packages=self.packages,
+        )
+
+    def wanted(self, name: str) -> bool:
+        """Whether a name is the notebook's own: bound, and not IPython's."""
+        return name in self._space and name not in _NEVER and not self._notebook.hidden(name)
+
+    def known(self, name: str) -> bool:
+        """Whether the name has been emitted, or has failed."""
+        return name in self._states
+
+    def emit(self, name: str) -> bool:
+        """Put a name into the module, with all that it needs; False if it cannot be sent."""
+        state = self._states.get(name)
+        if state is _State.STARTED:
+            self._demote(name)
+        if state is not None:
+            return state is not _State.FAILED
+        value = self._space[name]
+        line = import_line(name, value, self._history)
+        if line:
+            return self._add(Item(name=name, how=How.IMPORT, text=line))
+        if self._emit_source(name, value):
+            return True
+        if _is_literal(name, value):
+            self._note_words(value)
+            label = self._history.assigned_in(name)
+            kind = type(value).__name__
+            text = f"{name} = {value!r}"
+            return self._add(Item(name=name, how=How.LITERAL, text=text, label=label, kind=kind))
+        return self.emit_value(name, value)
+
+    def emit_value(self, name: str, value: Any, how: How = How.VALUE, text: str = "") -> bool:
+        """Put a value into the module that is not a notebook name's own; False if it cannot be.
+
+        Args:
+            name: What to call it; a key of `failures` where it fails.
+            value: The value.
+            how: What the module does with it.
+            text: The statement; by default the name is bound.
+        """
+        self._states[name] = _State.BY_VALUE
+        label = self._history.assigned_in(name)
+        while True:
+            items, mark = len(self.items), len(self.queue)
+            try:
+                draft, pickler, nbytes = self.segments.draft(value)
+            except WriteError as error:
+                del self.queue[mark:]
+                self._states[name] = _State.FAILED
+                self.failures[name] = explain(name, value, error, label)
+                return False
+            self._emit_read_while_loading(mark)
+            if len(self.items) == items:
+                break
+        self.segments.add(name, draft, pickler)
+        self._note_words(value)
+        return self._add(
+            Item(
+                name=name,
+                how=how,
+                text=text or f"{name} = {taken(name)}",
+                label=label,
+                kind=type(value).__qualname__,
+                nbytes=nbytes,
+                why=self._whys.get(name, ""),
+            )
+        )
+
+    def override(self, bound: Bound) -> None:
+        """Put an override into the module: a variable is set, an argument kept for the body.
+
+        Raises:
+            CollectError: Its value cannot be sent.
+        """
+        key = f"override {bound.text}"
+        if bound.kind == "global" and _is_literal(bound.name, bound.value):
+            text = f"{bound.name} = {bound.value!r}"
+            self._add(Item(name=key, how=How.OVERRIDE, text=text))
+            return
+        setting = f"{bound.name} = " if bound.kind == "global" else ""
+        give = taken if bound.kind == "global" else kept
+        if not self.emit_value(key, bound.value, How.OVERRIDE, setting + give(key)):
+            raise CollectError(self.failures[key])
+
+    def _emit_read_while_loading(self, mark: int) -> None:
+        """Emit what code in a value reads: unpickling may run it.
+
+        ``__setstate__``, what ``__reduce__`` names, ``__hash__`` and ``__eq__`` of keys.
+        """
+        while mark < len(self.queue):
+            todo, mark = self.queue[mark:], len(self.queue)
+            for name in sorted(set().union(*map(codes.reads, todo))):
+                if self.wanted(name) and not self.known(name):
+                    self.emit(name)
+
+    def _emit_source(self, name: str, obj: Any) -> bool:
+        if name in self.objects:
+            return True
+        if not isinstance(obj, (FunctionType, type)) or name in self._whys:
+            return False
+        try:
+            proof = prove(name, obj, self._texts, self._space)
+        except Unproved as reason:
+            self._whys[name] = str(reason)
+            return False
+        self._states[name] = _State.STARTED
+        for needed in sorted(names_at_definition(proof.node) - {name}):
+            if self.wanted(needed) and not self.emit(needed):
+                self._whys[name] = f"needs {needed}, which cannot be sent"
+                self._states[name] = _State.BY_VALUE
+        if self._states[name] is _State.BY_VALUE:
+            del self._states[name]
+            return False
+        self._add_source(name, obj, proof)
+        return True
+
+    def _add_source(self, name: str, obj: Any, proof: Proof) -> None:
+        self.objects[name] = obj
+        self.queue.extend(func.__code__ for func in proof.code)
+        self._note_annotations(obj)
+        self._add(
+            Item(
+                name=name,
+                how=How.SOURCE,
+                text=proof.text,
+                label=proof.label,
+                first_line=min([proof.node.lineno, *(d.lineno for d in proof.node.decorator_list)]),
+                kind="class" if isinstance(obj, type) else "function",
+            )
+        )
+
+    def _add(self, item: Item) -> bool:
+        self._states[item.name] = _State.DONE
+        self.items.append(item)
+        return True
+
+    def _definition(self, obj: Any) -> str | None:
+        """Name what the module defines by source, before the value that refers to it."""
+        name = getattr(obj, "__name__", None)
+        if not isinstance(name, str) or getattr(obj, "__module__", None) != "__main__":
+            return None
+        if self._space.get(name) is not obj:
+            return None
+        if self._states.get(name) is _State.STARTED:
+            self._demote(name)
+        return name if self._emit_source(name, obj) else None
+
+    def _demote(self, name: str) -> None:
+        """Send by value what is needed to define itself: a value is made first and filled later."""
+        self._states[name] = _State.BY_VALUE
+        self._whys[name] = "is needed while it is being defined"
+
+    def _note_by_value(self, obj: FunctionType | type) -> None:
+        self.by_value.append(obj)
+        if isinstance(obj, type):
+            self._note_annotations(obj)
+        elif obj.__globals__ is self._space:
+            self.queue.append(obj.__code__)
+
+    def _note_annotations(self, obj: Any) -> None:
+        """Remember what string annotations name; `typing.get_type_hints` looks it up."""
+        owners = [obj, *methods(obj)] if isinstance(obj, type) else [obj]
+        for owner in owners:
+            for annotation in getattr(owner, "__annotations__", {}).values():
+                self._note_words(annotation)
+
+    def _note_words(self, value: Any) -> None:
+        if isinstance(value, str):
+            self.words.update(codes.words(value))
+
+
+def _is_literal(name: str, value: Any) -> bool:
+    """Whether the value may stand in the module for everyone to read, and says itself there."""
+    kind = type(value)
+    if kind is int:
+        return value.bit_length() < 1000
+    if kind is float:
+        return math.isfinite(value)
+    if kind in (str, bytes):
+        return len(value) < 1000 and not looks_secret(name)
+    return value is None or kind is bool

@@ -1,0 +1,48 @@
+"""The lines of the generated module that call us; runs in the kernel, read in every worker.
+
+They import by expression, so that no name of ours is in the user's namespace, and pass no
+``globals()``, which the user may have bound to something else.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FINAL", "begun", "finished", "kept", "refilled", "run", "taken"]
+
+FINAL = "state of the process"
+"""The last segment."""
+
+
+def begun() -> str:
+    """Return the module's first statement: search path, submodules, the file of values."""
+    return _call("values", "begin")
+
+
+def taken(key: str) -> str:
+    """Return the expression that gives the next value."""
+    return _call("values", "take", repr(key))
+
+
+def kept(key: str) -> str:
+    """Return the statement that keeps the next value for a call in the body."""
+    return _call("values", "keep", repr(key))
+
+
+def refilled(target: str, key: str) -> str:
+    """Return the statement that puts the next value into an imported container."""
+    return _call("values", "refill", f"{target}, {key!r}")
+
+
+def finished() -> str:
+    """Return the last of the definitions: random generators, and the file is closed."""
+    return _call("values", "finish", repr(FINAL))
+
+
+def run() -> str:
+    """Return the statement below ``if __name__ == "__main__":``."""
+    return _call("program", "main")
+
+
+def _call(module: str, function: str, arguments: str = "") -> str:
+    return (
+        f'__import__("ddp_magic.worker.{module}", fromlist=["{function}"]).{function}({arguments})'
+    )

@@ -1,0 +1,250 @@
+"""When a definition's own text makes the live object; runs in the kernel.
+
+A ``def`` or ``class`` goes by source only if compiling its cell again gives the live code, and all
+that was evaluated when the statement ran is a literal or evaluates to the live thing again.
+Everything else goes by value, with a reason that ``--show`` tells.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from dataclasses import dataclass
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.collect.texts import CellText, FunctionNode, Texts, first_line, methods, unwrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Proof", "Unproved", "names_at_definition", "prove"]
+
+_SCALARS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), tuple)
+_PLAIN = (
+    ast.Name,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Constant,
+    ast.Tuple,
+    ast.List,
+    ast.BinOp,
+    ast.BitOr,
+    ast.expr_context,
+)
+_KEEPING = frozenset({"property", "staticmethod", "classmethod", "torch.no_grad()"})
+_AUTOMATIC = frozenset(
+    {
+        "__module__",
+        "__qualname__",
+        "__dict__",
+        "__weakref__",
+        "__doc__",
+        "__annotations__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "__abstractmethods__",
+        "_abc_impl",
+        "__annotations_cache__",
+        "__annotate_func__",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """A definition whose text makes the live object."""
+
+    text: str
+    node: FunctionNode | ast.ClassDef
+    label: str
+    code: tuple[FunctionType, ...]
+    """The functions in it."""
+
+
+class Unproved(Exception):
+    """A definition goes by value; ``str()`` says why, in a few words."""
+
+
+def prove(name: str, obj: Any, texts: Texts, space: dict[str, Any]) -> Proof:
+    """Return the text of a function or class that its name in `space` stands for.
+
+    Raises:
+        Unproved: The text may make something else.
+    """
+    if obj.__module__ != "__main__" or obj.__qualname__ != name or obj.__name__ != name:
+        raise Unproved("made under another name or inside a function")
+    if isinstance(obj, FunctionType):
+        return _prove_function(obj, texts, space)
+    return _prove_class(obj, texts, space)
+
+
+def names_at_definition(node: ast.stmt) -> set[str]:
+    """Return the names that are read while the statement itself runs."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        a = node.args
+        annotated = [*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg]
+        annotations = [p.annotation for p in annotated if p]
+        return _names(*node.decorator_list, *a.defaults, *a.kw_defaults, node.returns, *annotations)
+    if isinstance(node, ast.ClassDef):
+        found = _names(*node.decorator_list, *node.bases, *(k.value for k in node.keywords))
+        return found.union(*map(names_at_definition, node.body))
+    return _names(node)
+
+
+def _names(*nodes: ast.AST | None) -> set[str]:
+    return {n.id for node in nodes if node for n in ast.walk(node) if isinstance(n, ast.Name)}
+
+
+def _prove_function(func: FunctionType, texts: Texts, space: dict[str, Any]) -> Proof:
+    if func.__closure__:
+        raise Unproved("closes over variables")
+    if func.__dict__:
+        raise Unproved("has attributes")
+    if func.__globals__ is not space:
+        raise Unproved("has another namespace than the notebook")
+    found = texts.function(func)
+    if not found or found[1].name != func.__name__:
+        raise Unproved("its text is not what is live")
+    cell, node = found
+    if node.decorator_list:
+        raise Unproved("is decorated")
+    _check_function(node, func, space)
+    return _proof(cell, node, (func,))
+
+
+def _check_function(node: FunctionNode, func: FunctionType, space: dict[str, Any]) -> None:
+    if not _same_doc(node, func.__doc__):
+        raise Unproved("its docstring was changed")
+    defaults, named = func.__defaults__ or (), func.__kwdefaults__ or {}
+    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    written = {p.arg: default for p, default in pairs if default is not None}
+    same = (
+        len(defaults) == len(node.args.defaults)
+        and all(map(_same_literal, node.args.defaults, defaults))
+        and named.keys() == written.keys()
+        and all(_same_literal(written[key], named[key]) for key in named)
+    )
+    if not same:
+        raise Unproved("a default is not a literal")
+    if not _same_annotations(node, func, space):
+        raise Unproved("an annotation means something else now")
+
+
+def _same_annotations(node: FunctionNode, func: FunctionType, space: dict[str, Any]) -> bool:
+    a = node.args
+    annotated = [p for p in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if p]
+    written = {p.arg: p.annotation for p in annotated if p.annotation}
+    if node.returns:
+        written["return"] = node.returns
+    live = func.__annotations__
+    if written.keys() != live.keys():
+        return False
+    return all(_same_annotation(expr, live[key], space) for key, expr in written.items())
+
+
+def _same_annotation(expr: ast.expr, live: Any, space: dict[str, Any]) -> bool:
+    if isinstance(live, str):  # a string, or any expression under the __future__ feature
+        return ast.unparse(expr) in (live, repr(live))
+    return _evaluates_to(expr, live, space)
+
+
+def _evaluates_to(expr: ast.expr, live: Any, space: dict[str, Any]) -> bool:
+    if not all(isinstance(n, _PLAIN) for n in ast.walk(expr)):
+        return False
+    try:
+        value = eval(compile(ast.Expression(expr), "<annotation>", "eval"), space)
+        return bool(value is live or value == live)
+    except Exception:
+        return False
+
+
+def _same_literal(expr: ast.expr, live: Any) -> bool:
+    try:
+        value = ast.literal_eval(expr)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return type(value) is type(live) and isinstance(value, _SCALARS) and repr(value) == repr(live)
+
+
+def _same_doc(node: FunctionNode | ast.ClassDef, live: Any) -> bool:
+    written = ast.get_docstring(node, clean=False)
+    if written is None or not isinstance(live, str):
+        return written is live
+    return inspect.cleandoc(written) == inspect.cleandoc(live)  # 3.13 stores it dedented
+
+
+def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
+    if type(cls) is not type:
+        raise Unproved(f"has the metaclass {type(cls).__name__}")
+    hooked = (b for b in cls.__mro__[1:] if b.__module__ == "__main__")
+    if any("__init_subclass__" in vars(b) for b in hooked):
+        raise Unproved("a base has __init_subclass__")
+    found = texts.class_statement(cls)
+    if not found:
+        raise Unproved("its text was not found")
+    cell, node = found
+    if node.decorator_list:
+        raise Unproved("is decorated")
+    if node.keywords:
+        raise Unproved("has class keywords")
+    bases = cls.__bases__ if node.bases else ()
+    same = len(bases) == len(node.bases) and all(
+        _evaluates_to(expr, base, space) for expr, base in zip(node.bases, bases, strict=True)
+    )
+    if not same or (not node.bases and cls.__bases__ != (object,)):
+        raise Unproved("a base means something else now")
+    if not _same_doc(node, cls.__doc__):
+        raise Unproved("its docstring was changed")
+    _check_members(cell, node, cls, space)
+    return _proof(cell, node, tuple(methods(cls)))
+
+
+def _check_members(cell: CellText, node: ast.ClassDef, cls: type, space: dict[str, Any]) -> None:
+    written = dict(_members(node))
+    live = {name: value for name, value in vars(cls).items() if name not in _AUTOMATIC}
+    if written.keys() != live.keys():
+        raise Unproved("attributes were added or removed")
+    for name, statement in written.items():
+        if isinstance(statement, ast.expr):
+            if not _same_literal(statement, live[name]):
+                raise Unproved(f"{name} is not a literal, or was changed")
+            continue
+        functions = unwrapped(live[name])
+        if len(functions) != 1 or functions[0].__code__ not in cell.code:
+            raise Unproved(f"{name} was replaced")
+        func = functions[0]
+        if func.__dict__.keys() - {"__wrapped__"}:
+            raise Unproved(f"{name} has attributes")
+        if func.__code__.co_firstlineno != first_line(statement):
+            raise Unproved(f"{name} was replaced")
+        _check_function(statement, func, space)
+
+
+def _members(node: ast.ClassDef) -> Iterator[tuple[str, FunctionNode | ast.expr]]:
+    for statement in node.body:
+        match statement:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                if any(ast.unparse(d) not in _KEEPING for d in statement.decorator_list):
+                    raise Unproved(f"{name} is decorated")
+                yield _mangled(node.name, name), statement
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                yield _mangled(node.name, name), value
+            case ast.Pass() | ast.Expr(value=ast.Constant()):
+                pass
+            case _:
+                raise Unproved("its body has more than methods and literals")
+
+
+def _mangled(cls: str, name: str) -> str:
+    private = name.startswith("__") and not name.endswith("__")
+    return f"_{cls.lstrip('_')}{name}" if private else name
+
+
+def _proof(
+    cell: CellText, node: FunctionNode | ast.ClassDef, functions: tuple[FunctionType, ...]
+) -> Proof:
+    text = cell.text(node)
+    if text is None:
+        raise Unproved("does not begin its line")
+    return Proof(text=text, node=node, label=cell.label, code=functions)

@@ -1,0 +1,121 @@
+"""What the cell must not do because the launcher has done it; runs in the kernel.
+
+Looks at text, and errs on the side of letting a cell run.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from ddp_magic.errors import CollectError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["refuse_addresses", "refuse_second_group"]
+
+_ADDRESSES = ("MASTER_ADDR", "MASTER_PORT")
+
+
+def refuse_addresses(tree: ast.AST, where: str, shift: int = 0) -> None:
+    """Refuse code that sets the address which the launcher has given to the workers.
+
+    Args:
+        tree: The body or a function that it reaches.
+        where: Whose it is, for the message: ``The cell`` or ``setup() in Cell In[3]``.
+        shift: What to add to the tree's line numbers.
+
+    Raises:
+        CollectError: It does.
+    """
+    for name, line in _addresses(tree):
+        raise CollectError(
+            f"{where} sets {name} (line {line + shift}), which the workers have got from their "
+            "launcher. Remove that; init_process_group() then finds the other workers by itself."
+        )
+
+
+def _addresses(node: ast.AST) -> Iterator[tuple[str, int]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "MASTER_" in ast.unparse(child.test):
+            continue  # "if it is not set yet" is harmless
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue  # each function that is reached is looked at by itself
+        yield from _set_here(child)
+        yield from _addresses(child)
+
+
+def _set_here(node: ast.AST) -> Iterator[tuple[str, int]]:
+    match node:
+        case ast.Assign(targets=targets):
+            for target in targets:
+                match target:
+                    case ast.Subscript(value=holder, slice=ast.Constant(value=str(name))) if (
+                        name in _ADDRESSES and _is_environ(holder)
+                    ):
+                        yield name, node.lineno
+                    case _:
+                        pass
+        case ast.Call(func=ast.Attribute(value=holder, attr="update")) if _is_environ(holder):
+            yield from ((n, node.lineno) for n in _updated(node) if n in _ADDRESSES)
+        case ast.Call(
+            func=ast.Attribute(attr="putenv") | ast.Name(id="putenv"),
+            args=[ast.Constant(value=str(name)), *_],
+        ) if name in _ADDRESSES:
+            yield name, node.lineno
+        case _:
+            pass
+
+
+def _updated(call: ast.Call) -> Iterator[str]:
+    yield from (keyword.arg for keyword in call.keywords if keyword.arg)
+    for argument in call.args:
+        match argument:
+            case ast.Dict(keys=keys):
+                yield from (str(k.value) for k in keys if isinstance(k, ast.Constant))
+            case ast.Call(func=ast.Name(id="dict"), keywords=keywords):
+                yield from (keyword.arg for keyword in keywords if keyword.arg)
+            case _:
+                pass
+
+
+def _is_environ(node: ast.expr) -> bool:
+    return ast.unparse(node) in ("os.environ", "environ")
+
+
+def refuse_second_group(tree: ast.Module) -> None:
+    """Refuse a second ``init_process_group`` in code that certainly runs after the first.
+
+    Raises:
+        CollectError: There is one.
+    """
+    first: int | None = None
+    for statement in _straight_line(tree.body):
+        for call in _calls(statement):
+            name = ast.unparse(call.func).rpartition(".")[2]
+            if name == "destroy_process_group":
+                first = None
+            elif name == "init_process_group" and first is not None:
+                raise CollectError(
+                    f"The cell calls init_process_group() in line {first} and again in line "
+                    f"{call.lineno}, and a worker can be in one default group only. Remove one, "
+                    "or call destroy_process_group() between them."
+                )
+            elif name == "init_process_group":
+                first = call.lineno
+
+
+def _straight_line(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        if isinstance(statement, (ast.With, ast.Try)):
+            yield from _straight_line(statement.body)
+            if isinstance(statement, ast.Try):
+                yield from _straight_line(statement.finalbody)
+        elif isinstance(statement, (ast.Expr, ast.Assign, ast.AnnAssign)):
+            yield statement
+
+
+def _calls(statement: ast.stmt) -> list[ast.Call]:
+    found = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    return sorted(found, key=lambda call: (call.lineno, call.col_offset))

@@ -1,0 +1,141 @@
+"""State that is no name's value: library attributes, settings, random generators; in the kernel.
+
+What a cell changed in an imported thing is found in the cells' text and sent by its live value. A
+patch that was undone is then no patch. ``%%ddp_setup`` is for what this cannot see.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import os
+import re
+import sys
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.collect.definitions import How, Item
+from ddp_magic.collect.imports import import_line
+from ddp_magic.collect.lines import refilled, taken
+from ddp_magic.pickling.objects import importable
+
+if TYPE_CHECKING:
+    from ddp_magic.collect.emit import Emitter
+    from ddp_magic.collect.history import History
+
+__all__ = ["State", "process_state", "search_path"]
+
+_LAUNCHERS = ("os.environ", "sys.path", "sys.modules", "sys.stdin", "sys.stdout", "sys.stderr")
+_NOT_REPEATED = re.compile(r"set_device$|set_start_method$|^(atexit|signal)\.")
+_CONTAINERS = (dict, list, set)
+
+
+class State:
+    """Emits what cells have changed in libraries, once per target.
+
+    Attributes:
+        notes: What cannot go along.
+    """
+
+    def __init__(self, space: dict[str, Any], history: History, emitter: Emitter) -> None:
+        self._space = space
+        self._history = history
+        self._emitter = emitter
+        self._done: set[str] = set()
+        self.notes: list[str] = []
+
+    def emit(self, packages: set[str]) -> None:
+        """Emit what belongs to packages that workers import (or to the standard library)."""
+        used = packages | sys.stdlib_module_names | {"builtins"}
+        for target, label in self._history.targets.items():
+            if self._is_due(target, used):
+                self._emit_target(target, label)
+        for target in self._history.changed:
+            if self._is_due(target, used):
+                self._emit_content(target)
+        for number, (function, call, label) in enumerate(self._history.settings):
+            key = f"{function} #{number}"
+            if self._is_due(function, used, key=key):
+                self._emit_setting(function, call, label)
+
+    def _is_due(self, target: str, used: set[str], key: str = "") -> bool:
+        root = target.partition(".")[0].partition("[")[0]
+        value = self._space.get(root)
+        if (key or target) in self._done or value is None or target.startswith(_LAUNCHERS):
+            return False
+        line = import_line(root, value, self._history)
+        if line is None or line.split()[1].partition(".")[0] not in used:
+            return False
+        self._done.add(key or target)
+        return True
+
+    def _emit_target(self, target: str, label: str) -> None:
+        root = re.split(r"[.\[]", target, maxsplit=1)[0]
+        try:
+            live = eval(target, self._space)
+        except AttributeError:
+            self._emit_removed(target, root, label)
+            return
+        except Exception:
+            return
+        own = isinstance(live, FunctionType) or not callable(live)
+        if isinstance(live, ModuleType) or (importable(live) and not own):
+            return
+        self._emitter.emit(root)
+        if not self._emitter.emit_value(target, live, How.STATE, f"{target} = {taken(target)}"):
+            self.notes.append(self._emitter.failures.pop(target))
+
+    def _emit_removed(self, target: str, root: str, label: str) -> None:
+        holder, _, name = target.rpartition(".")
+        if holder == root and isinstance(self._space[root], ModuleType):
+            self._emitter.emit(root)
+            text = f"{holder}.__dict__.pop({name!r}, None)"
+            self._emitter.items.append(Item(name=target, how=How.CALL, text=text, label=label))
+
+    def _emit_content(self, target: str) -> None:
+        """Emit what an imported plain container holds now, in place."""
+        live = self._space.get(target)
+        if type(live) in _CONTAINERS and self._emitter.emit(target):
+            key = f"content of {target}"
+            content: object = copy.copy(live)
+            if not self._emitter.emit_value(key, content, How.STATE, refilled(target, key)):
+                self.notes.append(self._emitter.failures.pop(key))
+
+    def _emit_setting(self, function: str, call: ast.Call, label: str) -> None:
+        text = ast.unparse(call)
+        if _NOT_REPEATED.search(function):
+            return
+        arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+        parts = [part for argument in arguments for part in ast.walk(argument)]
+        if any(isinstance(part, (ast.Call, ast.Await, ast.NamedExpr)) for part in parts):
+            self.notes.append(f"{text} in {label} is not repeated in the workers.")
+            return
+        names = {part.id for part in parts if isinstance(part, ast.Name)} & self._space.keys()
+        root = function.partition(".")[0]
+        if all(map(self._emitter.emit, sorted(names))) and self._emitter.emit(root):
+            self._emitter.items.append(Item(name=function, how=How.CALL, text=text, label=label))
+
+
+def process_state(*, seeded: bool) -> dict[str, Any]:
+    """Return the state of random generators, if the notebook seeded them, and of decimal.
+
+    The same in every rank, as after a fork. Generators that were never seeded are left alone: each
+    rank draws its own numbers.
+    """
+    state: dict[str, Any] = {}
+    modules: dict[str, Any] = dict(sys.modules)
+    if seeded and "random" in modules:
+        state["random"] = modules["random"].getstate()
+    if seeded and "numpy" in modules:
+        state["numpy"] = modules["numpy"].random.get_state()
+    if seeded and "torch" in modules:
+        state["torch"] = bytes(modules["torch"].get_rng_state().tolist())
+    decimal = modules.get("decimal")
+    if decimal and repr(decimal.getcontext()) != repr(decimal.DefaultContext):
+        state["decimal"] = decimal.getcontext()
+    return state
+
+
+def search_path() -> list[str]:
+    """Return where the notebook imports from, independent of the working directory."""
+    return [os.path.abspath(entry) for entry in sys.path]

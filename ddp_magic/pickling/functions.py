@@ -1,0 +1,82 @@
+"""How functions, their code and their cells are written; runs in kernel and workers.
+
+cloudpickle 3 gives each function a private copy of the globals that it uses and of the variables
+that it closes over (its issues 187, 216, 275, 452). In a notebook both are shared, so here
+functions of ``__main__`` keep the receiver's ``__main__`` and cells are objects of their own.
+"""
+
+from __future__ import annotations
+
+import sys
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.pickling import cloud, rebuild
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["NAMESPACE", "reduce", "reduce_cell", "reduce_code", "submodules"]
+
+NAMESPACE: dict[str, Any] = {"the namespace of": "__main__"}
+"""Stands for ``__main__.__dict__`` while a function is written; not empty, for cloudpickle."""
+
+_SLOTS = ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__")
+
+
+def reduce(func: FunctionType, namespace: dict[str, Any]) -> tuple[Any, ...]:
+    """Write a function by value.
+
+    Args:
+        func: The function.
+        namespace: What stands for its globals; `NAMESPACE` for those of ``__main__``, which are
+            not written.
+    """
+    slots = {name: getattr(func, name) for name in _SLOTS}
+    slots["__annotations__"] = func.__annotations__
+    if type_params := getattr(func, "__type_params__", ()):  # Python 3.12
+        slots["__type_params__"] = type_params
+    used: dict[str, Any] = {}
+    if namespace is not NAMESPACE:
+        names = cloud.code_globals(func.__code__)
+        used = {name: func.__globals__[name] for name in names if name in func.__globals__}
+    closed = [c.cell_contents for c in func.__closure__ or () if _filled(c)]
+    modules = submodules(func.__code__, [*used.values(), *closed])
+    state = (dict(func.__dict__), slots, used, modules)
+    args = (func.__code__, namespace, func.__name__, func.__closure__)
+    return rebuild.function, args, state, None, None, rebuild.set_function
+
+
+def reduce_code(code: CodeType, filename: Callable[[str], str]) -> tuple[Any, ...]:
+    """Write a code object, its file under the receiver's name."""
+    return cloud.reduce_code(code.replace(co_filename=filename(code.co_filename)))
+
+
+def reduce_cell(cell: CellType) -> tuple[Any, ...]:
+    """Write a cell as an object, so that all closures over it go on sharing it."""
+    if not _filled(cell):
+        return rebuild.cell, ()
+    return rebuild.cell, (), cell.cell_contents, None, None, rebuild.set_cell
+
+
+def submodules(code: CodeType, values: Iterable[Any]) -> list[str]:
+    """Name the submodules that the code can reach as attributes of modules among the values.
+
+    ``import xml.etree`` binds only ``xml``; that the rest was imported is no name's value.
+    """
+    roots = {v.__name__ for v in values if isinstance(v, ModuleType)}
+    used = set(code.co_names)
+    return [
+        name
+        for name in list(sys.modules)
+        for root in roots
+        if name.startswith(root + ".") and used.issuperset(name[len(root) + 1 :].split("."))
+    ]
+
+
+def _filled(cell: CellType) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,109 @@
+"""How objects of the standard library are written that cloudpickle cannot write; both sides.
+
+Idle locks arrive fresh, as after a fork; caches arrive empty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import logging
+import sys
+import threading
+import types
+import typing
+from typing import Any
+
+from ddp_magic.pickling import rebuild
+
+__all__ = ["importable", "made_by_hand", "reduce"]
+
+
+def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
+    """Write an object of the standard library, or None where it is none of these."""
+    if kind in _REDUCERS:
+        return _REDUCERS[kind](obj)
+    if kind is types.FunctionType and hasattr(obj, "_clear_cache") and hasattr(obj, "registry"):
+        cases = [(k, f) for k, f in obj.registry.items() if k is not object]
+        return rebuild.dispatching, (obj.registry[object], cases)
+    return None
+
+
+def importable(obj: Any) -> bool:
+    """Whether a fresh process gets this very object by importing it."""
+    module, path = getattr(obj, "__module__", None), getattr(obj, "__qualname__", None)
+    if not isinstance(module, str) or not isinstance(path, str) or module == "__main__":
+        return False
+    found: Any = sys.modules.get(module)
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+def made_by_hand(module: types.ModuleType) -> bool:
+    """Whether a module is no file's: made with `types.ModuleType`."""
+    name = module.__name__
+    plain = getattr(module, "__spec__", None) is None and not getattr(module, "__file__", None)
+    return plain and name not in sys.builtin_module_names and name != "__main__"
+
+
+def _cached(obj: Any) -> tuple[Any, ...] | None:
+    if importable(obj):
+        return None
+    return rebuild.cached, (obj.__wrapped__, obj.cache_parameters(), dict(obj.__dict__))
+
+
+def _cached_property(obj: Any) -> tuple[Any, ...]:
+    return rebuild.cached_property, (obj.func, obj.attrname)
+
+
+def _context_variable(obj: Any) -> tuple[Any, ...]:
+    default: tuple[Any, ...] = ()
+    with contextlib.suppress(LookupError):
+        default = (contextvars.Context().run(obj.get),)
+    current = contextvars.copy_context()
+    value = (current[obj],) if obj in current else ()
+    return rebuild.context_variable, (obj.name, default, value)
+
+
+def _module(obj: types.ModuleType) -> tuple[Any, ...] | None:
+    if not made_by_hand(obj):
+        return None
+    hidden = ("__builtins__", "__loader__", "__spec__")
+    state = {name: value for name, value in vars(obj).items() if name not in hidden}
+    registered = sys.modules.get(obj.__name__) is obj
+    return functools.partial(rebuild.module, registered=registered), (obj.__name__,), state
+
+
+def _logger(obj: logging.Logger) -> tuple[Any, ...] | None:
+    if not obj.handlers and obj.level == logging.NOTSET and obj.propagate:
+        return None
+    args = (obj.name, obj.level, list(obj.handlers))
+    return functools.partial(rebuild.logger, propagate=obj.propagate), args
+
+
+def _new_type(obj: Any) -> tuple[Any, ...] | None:
+    if importable(obj):
+        return None
+    return typing.NewType, (obj.__name__, obj.__supertype__), {"__module__": obj.__module__}
+
+
+def _lock(_: Any) -> tuple[Any, ...]:
+    return threading.Lock, ()
+
+
+def _rlock(_: Any) -> tuple[Any, ...]:
+    return threading.RLock, ()
+
+
+_REDUCERS: dict[type, Any] = {
+    type(functools.lru_cache(len)): _cached,
+    functools.cached_property: _cached_property,
+    contextvars.ContextVar: _context_variable,
+    types.ModuleType: _module,
+    logging.Logger: _logger,
+    typing.NewType: _new_type,
+    type(threading.Lock()): _lock,
+    type(threading.RLock()): _rlock,
+}

@@ -1,0 +1,202 @@
+"""The pickler and the unpickler; run in the kernel and in every worker, both directions.
+
+A pickle refers to what both sides have by persistent ids:
+
+=============  =====================================================
+``namespace``  the dict of the notebook's or the rank's ``__main__``
+``module``     the ``__main__`` module
+``def``        a definition that the receiver has by source, by name
+``blob``       the bytes of a large buffer
+``storage``    a torch storage made of a blob
+=============  =====================================================
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from dataclasses import dataclass, field, replace
+from types import CellType, CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, Self
+
+import cloudpickle
+
+from ddp_magic.pickling import arrays, classes, functions, objects, refusals, tensors
+from ddp_magic.pickling.blobs import Blob, BlobReader, BlobWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import BinaryIO
+
+__all__ = ["Draft", "Pickler", "Receiver", "Sender", "Unpickler"]
+
+
+def _no_definition(_: Any) -> None:
+    return None
+
+
+def _same_name(filename: str) -> str:
+    return filename
+
+
+def _ignore(_: Any) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sender:
+    """What a pickler needs to know of its process and of the receiver."""
+
+    main: dict[str, Any]
+    """The notebook's (or the rank's) namespace: functions keep the receiver's in its place."""
+    blobs: BlobWriter | None = None
+    """Where large buffers go."""
+    definition: Callable[[Any], str | None] = _no_definition
+    """Gives the name of a function or class that the receiver has by source."""
+    filename: Callable[[str], str] = _same_name
+    """Gives the receiver's name of a code object's file, as ``Cell In[3]``."""
+    by_value: Callable[[Any], None] = _ignore
+    """Is told of each function and class that is written whole."""
+    foreign: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    """Namespaces other than `main` (by id), so that their functions go on sharing them."""
+    harmless: set[type] = field(default_factory=set[type])
+    """Types that need no check."""
+    packages: set[str] = field(default_factory=set[str])
+    """Top-level packages whose types were written."""
+
+    def with_blobs(self, blobs: BlobWriter) -> Self:
+        """Return the same with another place for buffers."""
+        return replace(self, blobs=blobs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receiver:
+    """What an unpickler needs to know of its process."""
+
+    main: dict[str, Any]
+    """This process's ``__main__`` namespace."""
+    blobs: BlobReader | None = None
+    """Where large buffers come from."""
+    definitions: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """The functions and classes that a pickle refers to by name."""
+    devices: bool = False
+    """Whether tensors of a GPU go to this process's current GPU again, else stay on the CPU."""
+
+    def with_blobs(self, blobs: BlobReader) -> Self:
+        """Return the same with another place for buffers."""
+        return replace(self, blobs=blobs)
+
+
+class Draft:
+    """A file for a pickler that keeps the pieces without copying large ones."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.nbytes = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Take a piece in."""
+        piece = data if type(data) is bytes else bytes(data)
+        self.chunks.append(piece)
+        self.nbytes += len(piece)
+        return len(piece)
+
+
+class Pickler(cloudpickle.Pickler):
+    """Writes what a notebook holds, with one namespace, shared cells and files for buffers.
+
+    Attributes:
+        last: The object that was looked at last: the culprit where pickling has failed.
+    """
+
+    def __init__(self, file: BinaryIO | Draft, sender: Sender) -> None:
+        super().__init__(file, protocol=5)
+        self.sender = sender
+        self.last: Any = None
+        self.globals_ref = sender.foreign
+        self.globals_ref[id(sender.main)] = functions.NAMESPACE
+
+    def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
+        """Name what the receiver has or maps (the hook of `pickle`)."""
+        kind = type(obj)
+        if kind is dict:
+            shared = obj is functions.NAMESPACE or obj is self.sender.main
+            return ("namespace",) if shared else None
+        if kind is Blob:
+            return ("blob", *obj)
+        if kind is FunctionType or issubclass(kind, type):
+            name = self.sender.definition(obj)
+            return None if name is None else ("def", name)
+        if obj is sys.modules.get("__main__"):
+            return ("module",)
+        if kind.__name__ in tensors.STORAGES:
+            return tensors.storage_id(obj, self._blobs)
+        return None
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Say how an object is written, before cloudpickle says (the hook of `pickle`)."""
+        self.last = obj
+        kind = type(obj)
+        if kind not in self.sender.harmless:
+            if refusals.may_be_refused(kind):
+                refusals.check(obj)
+            else:
+                self.sender.harmless.add(kind)
+            self.sender.packages.add(kind.__module__.partition(".")[0])
+        reduced = self._reduce(obj, kind)
+        return super().reducer_override(obj) if reduced is None else reduced
+
+    def _reduce(self, obj: Any, kind: type) -> Any:
+        if isinstance(obj, type):
+            return classes.reduce(obj, self.sender.by_value)
+        if kind is CodeType:
+            return functions.reduce_code(obj, self.sender.filename)
+        if kind is CellType:
+            return functions.reduce_cell(obj)
+        return (
+            objects.reduce(obj, kind)
+            or arrays.reduce(obj, kind, self._blobs)
+            or tensors.reduce(obj, kind)
+        )
+
+    def _dynamic_function_reduce(self, func: Any) -> Any:
+        """Replace cloudpickle's way with functions (its Pickler calls this method)."""
+        self.sender.by_value(func)
+        return functions.reduce(func, self._function_getnewargs(func)[1])
+
+    @property
+    def _blobs(self) -> BlobWriter:
+        assert self.sender.blobs is not None
+        return self.sender.blobs
+
+
+class Unpickler(pickle.Unpickler):
+    """Reads what `Pickler` wrote; one for all segments that share a memo."""
+
+    def __init__(self, file: BinaryIO, receiver: Receiver) -> None:
+        super().__init__(file)
+        self._receiver = receiver
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Give what the pickle refers to by name (the hook of `pickle`)."""
+        receiver = self._receiver
+        match pid:
+            case ("namespace",):
+                return receiver.main
+            case ("module",):
+                return sys.modules[receiver.main["__name__"]]
+            case ("def", name):
+                return receiver.definitions[name]
+            case ("blob", *place):
+                return self._blobs.buffer(Blob(*place))
+            case ("storage", *place, dtype, device):
+                return tensors.storage(
+                    Blob(*place), dtype, device if receiver.devices else "cpu", self._blobs
+                )
+            case _:
+                raise pickle.UnpicklingError(f"unknown reference {pid!r}")
+
+    @property
+    def _blobs(self) -> BlobReader:
+        assert self._receiver.blobs is not None
+        return self._receiver.blobs

@@ -1,0 +1,220 @@
+"""What a pickle calls to make its objects again; runs where it is read, in workers and kernel.
+
+The names of these functions are part of the files' format.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import contextvars
+import functools
+import importlib
+import logging
+import sys
+import types
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.pickling import cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+_FRESH = "__ddp_fresh__"
+
+
+def itself(value: Any) -> Any:
+    """Return the value: what is written in place of a wrapper is what it wraps."""
+    return value
+
+
+def function(
+    code: CodeType, namespace: dict[str, Any], name: str, closure: tuple[CellType, ...] | None
+) -> FunctionType:
+    """Make a function without its state."""
+    namespace.setdefault("__builtins__", builtins)
+    return FunctionType(code, namespace, name, None, closure)
+
+
+def set_function(func: FunctionType, state: tuple[Any, ...]) -> None:
+    """Fill a function."""
+    attributes, slots, used, modules = state
+    for name in modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    func.__dict__.update(attributes)
+    if used:
+        func.__globals__.update(used)
+    for name, value in slots.items():
+        setattr(func, name, value)
+
+
+def cell() -> CellType:
+    """Make an empty cell."""
+    return CellType()
+
+
+def set_cell(empty: CellType, value: Any) -> None:
+    """Fill a cell."""
+    empty.cell_contents = value
+
+
+def skeleton(
+    metaclass: Any, name: str, bases: tuple[Any, ...], namespace: dict[str, Any], tracker: str
+) -> type:
+    """Return the class that this process has under the tracker, else one without its members.
+
+    Runs neither the notebook's own metaclasses nor its ``__init_subclass__``: they ran when the
+    class statement did, and what they registered is state that travels by itself.
+    """
+    known = cloud.known_class(tracker)
+    if known is not None:
+        return known
+    library = next(m for m in metaclass.__mro__ if m.__module__ != "__main__")
+    real = types.resolve_bases(bases)
+    with _muted(real):
+        if metaclass is library:
+            made = types.new_class(
+                name, bases, {"metaclass": metaclass}, lambda ns: ns.update(namespace)
+            )
+        else:
+            made = library.__new__(metaclass, name, real, dict(namespace))
+    type.__setattr__(made, _FRESH, True)
+    return cloud.class_for(tracker, made)
+
+
+def enumeration(args: tuple[Any, ...], attributes: dict[str, dict[str, Any]]) -> type:
+    """Return the Enum that this process has under the tracker, else one with its members.
+
+    Args:
+        args: What cloudpickle makes Enums of.
+        attributes: Per member, what its own ``__new__`` has set on it.
+    """
+    known = cloud.known_class(args[5])
+    if known is not None:
+        return known
+    made = cloud.make_enum(args)
+    for name, values in attributes.items():
+        vars(made[name]).update(values)
+    type.__setattr__(made, _FRESH, True)
+    return made
+
+
+def set_class(made: type, state: tuple[Any, ...]) -> None:
+    """Fill a class, if it was made here; a class that was known before stays as it is."""
+    if _FRESH in made.__dict__:
+        type.__delattr__(made, _FRESH)
+        cloud.set_class(made, state)
+
+
+def _ignore(_cls: type, **_options: Any) -> None:
+    return None
+
+
+@contextlib.contextmanager
+def _muted(bases: tuple[type, ...]) -> Generator[None]:
+    hooks = {
+        k: k.__dict__["__init_subclass__"]
+        for base in bases
+        for k in base.__mro__
+        if k.__module__ == "__main__" and "__init_subclass__" in k.__dict__
+    }
+    for k in hooks:
+        type.__setattr__(k, "__init_subclass__", classmethod(_ignore))
+    try:
+        yield
+    finally:
+        for k, hook in hooks.items():
+            type.__setattr__(k, "__init_subclass__", hook)
+
+
+def cached(func: Callable[..., Any], parameters: dict[str, Any], state: dict[str, Any]) -> Any:
+    """Make an `functools.lru_cache` wrapper, its cache empty."""
+    wrapper = functools.lru_cache(**parameters)(func)
+    wrapper.__dict__.update(state)
+    return wrapper
+
+
+def dispatching(default: Callable[..., Any], cases: list[tuple[type, Any]]) -> Any:
+    """Make a `functools.singledispatch` function."""
+    wrapper = functools.singledispatch(default)
+    for kind, func in cases:
+        wrapper.register(kind, func)
+    return wrapper
+
+
+def cached_property(func: Callable[..., Any], name: str | None) -> Any:
+    """Make a `functools.cached_property` (with its lock, up to Python 3.11)."""
+    made = functools.cached_property(func)
+    if name is not None:
+        made.__set_name__(object, name)
+    return made
+
+
+def context_variable(name: str, default: tuple[Any, ...], value: tuple[Any, ...]) -> Any:
+    """Make a context variable with its default and its value, where it has them."""
+    made: contextvars.ContextVar[Any] = (
+        contextvars.ContextVar(name, default=default[0])
+        if default
+        else contextvars.ContextVar(name)
+    )
+    if value:
+        made.set(value[0])
+    return made
+
+
+def module(name: str, *, registered: bool) -> ModuleType:
+    """Make a module that no file stands for."""
+    made = ModuleType(name)
+    if registered:
+        sys.modules[name] = made
+    return made
+
+
+def logger(name: str, level: int, handlers: list[Any], *, propagate: bool) -> logging.Logger:
+    """Return the logger of that name, set up as in the notebook."""
+    made = logging.getLogger(name)
+    made.setLevel(level)
+    made.propagate = propagate
+    for handler in handlers:
+        if handler not in made.handlers:
+            made.addHandler(handler)
+    return made
+
+
+def array(buffer: Any, dtype: Any, shape: tuple[int, ...], order: str, *, writable: bool) -> Any:
+    """Make an array that owns its memory if small, or lies in a private map."""
+    import numpy as np
+
+    made: Any = np.ndarray(shape, dtype, buffer, order="F" if order == "F" else "C")
+    if isinstance(buffer, bytearray):
+        made = made.copy(order="K")
+    made.flags.writeable = writable
+    return made
+
+
+def array_view(
+    base: Any, dtype: Any, shape: tuple[int, ...], offset: int, strides: tuple[int, ...]
+) -> Any:
+    """Make an array that looks into another."""
+    import numpy as np
+
+    return np.ndarray(shape, dtype, base, offset, strides)
+
+
+def mapped_array(file: str, dtype: Any, mode: str, offset: int, shape: tuple[int, ...]) -> Any:
+    """Open a `numpy.memmap` again, without writing to its file."""
+    import numpy as np
+
+    return np.memmap(file, dtype=dtype, mode=mode, offset=offset, shape=shape)  # type: ignore[call-overload]
+
+
+def small_view(tensor: Any, *, requires_grad: bool) -> Any:
+    """Make a tensor of the part of a big storage that it looked at."""
+    return tensor.requires_grad_(requires_grad)
+
+
+def set_gradient(tensor: Any, gradient: Any) -> None:
+    """Give a tensor its ``.grad``."""
+    tensor.grad = gradient

@@ -1,0 +1,117 @@
+"""What cannot be in another process, and what to do instead; runs in kernel and workers.
+
+Types are named by text, so that nothing is imported to recognize them.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+from typing import Any
+
+__all__ = ["CannotTravel", "check", "may_be_refused"]
+
+_HERE = "Make it inside the %%ddp cell"
+_OPEN = "Open it inside the %%ddp cell"
+
+_REFUSED = {
+    "builtins.generator": ("a generator", "Call the generator function inside the %%ddp cell"),
+    "builtins.async_generator": ("an async generator", _HERE),
+    "builtins.coroutine": ("a coroutine", "Call it inside the %%ddp cell"),
+    "builtins.frame": ("a frame", _HERE),
+    "builtins.traceback": ("a traceback", "Keep its text instead"),
+    "_asyncio.Task": ("an asyncio task", _HERE),
+    "_asyncio.Future": ("an asyncio future", _HERE),
+    "sqlite3.Connection": ("a database connection", _OPEN),
+    "sqlite3.Cursor": ("a database cursor", _OPEN),
+    "socket.socket": ("a socket", _OPEN),
+    "_socket.socket": ("a socket", _OPEN),
+    "subprocess.Popen": ("a running process", _HERE),
+    "multiprocessing.process.BaseProcess": ("a process", _HERE),
+    "multiprocessing.pool.Pool": ("a pool of processes", _HERE),
+    "concurrent.futures._base.Executor": ("an executor with its threads or processes", _HERE),
+    "threading.Thread": ("a thread", _HERE),
+    "_thread._local": ("thread-local storage", _HERE),
+    "torch.utils.data.dataloader._BaseDataLoaderIter": (
+        "an iterator of a DataLoader",
+        "Call iter() on the DataLoader inside the %%ddp cell",
+    ),
+    "torch.nn.parallel.distributed.DistributedDataParallel": (
+        "a DistributedDataParallel model of this kernel's process group",
+        "Wrap the model inside the %%ddp cell",
+    ),
+    "torch.distributed.ProcessGroup": ("a process group", _HERE),
+    "torch._C._distributed_c10d.ProcessGroup": ("a process group", _HERE),
+    "torch.distributed.tensor.DTensor": ("a DTensor", "Gather it with full_tensor() first"),
+    "torch.Stream": ("a device stream", _HERE),
+    "torch.cuda.streams.Stream": ("a CUDA stream", _HERE),
+    "torch.cuda.streams.Event": ("a CUDA event", _HERE),
+    "torch.jit._script.ScriptModule": (
+        "a scripted module",
+        "Script it inside the %%ddp cell, or save it with torch.jit.save and load it there",
+    ),
+}
+
+
+class CannotTravel(TypeError):
+    """An object that no other process can have.
+
+    Attributes:
+        what: As ``an open file ('out.txt')``.
+        remedy: What to do, a sentence without its full stop.
+        culprit: The object itself, so that its place can be looked for.
+    """
+
+    def __init__(self, what: str, remedy: str, culprit: object) -> None:
+        super().__init__(f"{what} cannot be sent to another process. {remedy}.")
+        self.what = what
+        self.remedy = remedy
+        self.culprit = culprit
+
+
+def check(obj: Any) -> None:
+    """Refuse what cannot be in another process.
+
+    Raises:
+        CannotTravel: It cannot.
+    """
+    found = _refused(type(obj))
+    if found:
+        what, remedy = found
+        raise CannotTravel(f"{what} ({type(obj).__name__})", remedy, obj)
+    if isinstance(obj, io.IOBase):
+        _check_file(obj)
+    elif type(obj) is _LOCK:
+        if obj.locked():
+            raise CannotTravel("a lock that is held", "Release it first, or " + _lower(_HERE), obj)
+    elif type(obj) is _RLOCK and "count=0" not in repr(obj):
+        raise CannotTravel("an RLock that is held", "Release it first, or " + _lower(_HERE), obj)
+
+
+def _check_file(file: io.IOBase) -> None:
+    in_memory = isinstance(file, (io.StringIO, io.BytesIO))
+    if in_memory or file in (sys.stdout, sys.stderr, sys.stdin):
+        return
+    state = "a closed file" if file.closed else "an open file"
+    name = getattr(file, "name", None)
+    what = f"{state} ({type(file).__name__} of {name!r})" if isinstance(name, str) else state
+    raise CannotTravel(what, _OPEN, file)
+
+
+def may_be_refused(kind: type) -> bool:
+    """Whether `check` can refuse an object of this type."""
+    return kind in (_LOCK, _RLOCK) or issubclass(kind, io.IOBase) or _refused(kind) is not None
+
+
+def _refused(kind: type) -> tuple[str, str] | None:
+    names = (f"{k.__module__}.{k.__qualname__}" for k in kind.__mro__)
+    return next((_REFUSED[name] for name in names if name in _REFUSED), None)
+
+
+def _lower(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
+
+
+_LOCK = type(threading.Lock())
+_RLOCK = type(threading.RLock())

@@ -1,0 +1,182 @@
+"""Definitions -> the files of a run: main.py, body.py, sourcemap.json, program.json; in the kernel.
+
+main.py is what runs in every worker and what spawned DataLoader workers import again. It is made to
+be read: imports, literals, definitions in the notebook's own words, and a line for each value that
+is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from ddp_magic.collect import lines
+from ddp_magic.collect.definitions import How
+from ddp_magic.futures import future_names
+from ddp_magic.sourcemap import COMMENT, Region, SourceMap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ddp_magic.collect.definitions import Definitions, Item
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["show", "write"]
+
+
+def write(definitions: Definitions, run: RunDir, *, header: Sequence[str]) -> SourceMap:
+    """Write the run's module and what belongs to it.
+
+    Args:
+        definitions: What was collected.
+        run: Where to.
+        header: Lines about the run, for the module's head.
+
+    Raises:
+        PlaceError: The disk is full.
+    """
+    page = _render(definitions, header)
+    source_map = SourceMap(
+        module=run.main.name, regions=tuple(page.regions), texts=definitions.texts
+    )
+    run.write(run.main, page.text)
+    run.write(run.body, definitions.body)
+    run.write(run.source_map, _json(asdict(source_map)))
+    run.write(run.program, _json(_program(definitions, page)))
+    return source_map
+
+
+def show(definitions: Definitions) -> str:
+    """Return the module and how each name of it travels, for ``--show``."""
+    page = _render(definitions, ["what %%ddp would run"])
+    rows = [("name", "from", "how", "why not by source")]
+    rows += [_row(item) for item in definitions.items if item.how is not How.FINAL]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    table = ["  ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
+    left = [f"left out: {reason}" for reason in definitions.left_out.values()]
+    body = [f"# the body, {definitions.cell.label}", definitions.body.rstrip("\n")]
+    notes = [f"note: {note}" for note in definitions.notes]
+    return "\n".join([page.text, *body, "", *table, "", *left, *notes]).rstrip() + "\n"
+
+
+@dataclass
+class _Page:
+    """The module while it is being written."""
+
+    regions: list[Region] = field(default_factory=list[Region])
+    lines: list[str] = field(default_factory=list[str])
+    classes: dict[str, tuple[int, int]] = field(default_factory=dict[str, "tuple[int, int]"])
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+    def add(self, *new: str) -> None:
+        for text in new:
+            self.lines.extend(text.rstrip("\n").split("\n"))
+
+    def add_source(self, item: Item) -> None:
+        self.add("", f"# {item.label}")
+        first = len(self.lines) + 1
+        self.add(item.text)
+        region = Region(
+            first=first, last=len(self.lines), label=item.label, cell_first=item.first_line
+        )
+        self.regions.append(region)
+        self.add("")
+
+    def add_class(self, name: str, text: list[str]) -> None:
+        first = len(self.lines) + 1
+        self.add(*(COMMENT + line for line in text))
+        self.classes[name] = (first, len(self.lines))
+
+
+def _render(definitions: Definitions, header: Sequence[str]) -> _Page:
+    page = _Page()
+    page.add(*(f"# {line}" for text in header for line in text.splitlines()))
+    page.add("# Written by %%ddp. Definitions are in the notebook's own words where these are what")
+    page.add("# is live; take() loads everything else from values.pkl. No cell runs again.")
+    page.add(*_futures(definitions.flags), lines.begun(), "")
+    for how in (How.IMPORT, How.LITERAL):
+        first = [item for item in definitions.items if item.how is how]
+        page.add(*(item.text for item in first), *([""] if first else []))
+    for item in definitions.items:
+        if item.how is How.SOURCE:
+            page.add_source(item)
+        elif item.how not in (How.IMPORT, How.LITERAL):
+            page.add(f"# {_origin(item)}", item.text)
+    page.add("", 'if __name__ == "__main__":', f"    {lines.run()}")
+    _add_classes(page, definitions)
+    return page
+
+
+def _add_classes(page: _Page, definitions: Definitions) -> None:
+    if definitions.classes:
+        page.add("", "# Classes that were sent by value, for reading (and for inspect.getsource):")
+    for name, (label, first, last) in definitions.classes.items():
+        text = [definitions.texts[label][n].rstrip("\n") for n in range(first, last + 1)]
+        page.add(f"# {label}")
+        page.add_class(name, text)
+
+
+def _futures(flags: int) -> list[str]:
+    names = future_names(flags)
+    return [f"from __future__ import {', '.join(names)}", ""] if names else []
+
+
+def _origin(item: Item) -> str:
+    """Return the comment above a line that is not the user's."""
+    if item.how in (How.FINAL, How.OVERRIDE):
+        return item.name
+    size = f", {_size(item.nbytes)}" if item.nbytes else ""
+    kind = f": {item.kind}{size}" if item.kind else ""
+    return f"{item.name}{kind}" + (f", {item.label}" if item.label else "")
+
+
+def _row(item: Item) -> tuple[str, str, str, str]:
+    how = str(item.how)
+    if item.how in (How.VALUE, How.STATE):
+        how = f"{how} ({item.kind}, {_size(item.nbytes)})"
+    return item.name, item.label, how, item.why
+
+
+def _json(value: object) -> str:
+    """Return JSON; by its encoder, since a notebook may have patched `json.dumps`."""
+    return json.JSONEncoder().encode(value)
+
+
+def _size(nbytes: int) -> str:
+    units = ["GB", "MB", "kB", "B"]
+    size = float(nbytes)
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop()
+    return f"{size:.3g} {units[-1]}"
+
+
+def _program(definitions: Definitions, page: _Page) -> dict[str, object]:
+    """Return what `worker.program` and `worker.values` need besides the text."""
+    arguments = [
+        {
+            "key": f"override {bound.text}",
+            "name": bound.name,
+            "calls": [asdict(call) for call in bound.calls],
+        }
+        for bound in definitions.overrides
+        if bound.kind == "argument"
+    ]
+    return {
+        "label": definitions.cell.label,
+        "first_line": definitions.cell.first_line,
+        "flags": definitions.flags,
+        "path": definitions.path,
+        "argv": definitions.argv,
+        "modules": definitions.modules,
+        "segments": definitions.segments,
+        "sources": list(definitions.objects),
+        "classes": page.classes,
+        "filenames": definitions.filenames,
+        "left_out": definitions.left_out,
+        "arguments": arguments,
+    }

@@ -1,0 +1,77 @@
+"""Collects a notebook and gives the command that runs the cell's body in a fresh process.
+
+Tests call `collect`; a bench of collection cases can do so too, as
+``--adapter tests/collect_adapter.py:collect``.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic import script
+from ddp_magic.collect import Cell, Collector, Definitions
+from ddp_magic.rundir import RunDir
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__all__ = ["WORKER", "FakeNotebook", "collect", "define"]
+
+WORKER = """
+import sys, traceback
+from pathlib import Path
+from ddp_magic.rundir import RunDir
+from ddp_magic.worker.program import Program
+
+program = Program(RunDir(Path(sys.argv.pop())))
+try:
+    program.define()
+    program.body()
+except Exception:
+    traceback.print_exc()  # the interpreter's own way reads files, not linecache, up to 3.12
+    sys.exit(1)
+"""
+
+
+class FakeNotebook:
+    """What collection asks of a shell, answered by a real one."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self.user_ns: dict[str, Any] = shell.user_ns
+
+    @property
+    def flags(self) -> int:
+        return self._shell.compile.flags
+
+    def transform(self, text: str) -> str:
+        return self._shell.transform_cell(text)
+
+    def label(self, filename: str) -> str | None:
+        named = self._shell.compile.format_code_name(filename)
+        return " ".join(named) if named else None
+
+    def hidden(self, name: str) -> bool:
+        hidden = self._shell.user_ns_hidden
+        return name in hidden and hidden[name] is self.user_ns.get(name)
+
+
+def define(shell: InteractiveShell, body: str, run: RunDir) -> Definitions:
+    """Collect a body that stands below one line of its cell, and write the run's files."""
+    label = f"Cell In[{shell.execution_count}]"
+    cell = Cell(label=label, body=body, first_line=2)
+    collector = Collector(cell, FakeNotebook(shell), run)
+    collector.gather()
+    definitions = collector.finish([])
+    script.write(definitions, run, header=[f"{label}: a test"])
+    return definitions
+
+
+def collect(shell: InteractiveShell, body: str, _case: Any, outdir: str) -> dict[str, Any]:
+    """Return the command that runs the body in a fresh process (a bench's adapter)."""
+    run = RunDir.create(Path(outdir) / "run-1")
+    definitions = define(shell, body, run)
+    notes = "".join(f"note: {note}\n" for note in definitions.notes)
+    return {"cmd": [sys.executable, "-c", WORKER, str(run.path)], "notes": notes}
