@@ -74,7 +74,7 @@ def _variables(user_ns: dict[str, Any]) -> list[str]:
     return sorted(
         name
         for name, value in user_ns.items()
-        if not name.startswith("_") and name not in kept and not isinstance(value, ModuleType)
+        if not name.startswith("_") and name not in kept and not issubclass(type(value), ModuleType)
     )
 
 
@@ -100,5 +100,5 @@ def _targets(user_ns: dict[str, Any], *, within: bool) -> list[str]:
         for parameter in called.parameters.values() if called is not None else ():
             if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
                 found.add(f"{name}.{parameter.name}=" if within else f"{parameter.name}=")
-    plain = [name for name in _variables(user_ns) if isinstance(user_ns[name], _PLAIN)]
+    plain = [name for name in _variables(user_ns) if issubclass(type(user_ns[name]), _PLAIN)]
     return sorted(found.union(f"{name}=" for name in plain))

@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _CPU_WORKERS = 2
+_NO_CUDA = "the installed torch is built without CUDA"
 _ONE_INSTANCE = "CUDA gives a process one MIG instance only"
 
 
@@ -78,14 +79,13 @@ def choose(
     occupancy = Occupancy(visible=seen, kernel_pid=kernel_pid, kernel_uses_cuda=opened)
     if options.devices:
         return _on(_exactly(options.devices, occupancy), occupancy)
-    if options.gpus is not None:
-        gpus = _all(occupancy) if options.gpus == "all" else _some(options.gpus, occupancy)
-        return _on(gpus, occupancy)
-    count = options.nproc or _default_count(environ)
-    gpus = _all_free(occupancy) if count is None else _free(occupancy, count)[:count]
-    if len(gpus) >= (count or 1):
-        return _on(gpus, occupancy)
-    return _on_cpu(count, occupancy)
+    count = options.gpus or options.nproc or _default_count(environ)
+    counted = isinstance(count, int)
+    gpus = _first(count, occupancy) if counted else _all_free(occupancy)
+    if not gpus and options.gpus is not None:
+        _refuse_count(f"--gpus {count}", count if counted else 1, occupancy)
+    notice = "" if counted else _left_out(occupancy)
+    return _on(gpus, occupancy, notice) if gpus else _on_cpu(count, occupancy)
 
 
 def _look(source: Source, environ: Mapping[str, str], cuda_build: bool | None) -> Visible:  # noqa: FBT001
@@ -93,9 +93,8 @@ def _look(source: Source, environ: Mapping[str, str], cuda_build: bool | None) -
         gpus = source.gpus()
     except DeviceError as error:
         return Visible(reason=str(error))
-    if gpus and cuda_build is False:
-        return Visible(reason="the installed torch is built without CUDA")
-    return visible(gpus, environ)
+    no_cuda = gpus and cuda_build is False
+    return Visible(reason=_NO_CUDA) if no_cuda else visible(gpus, environ)
 
 
 def _default_count(environ: Mapping[str, str]) -> int | None:
@@ -111,29 +110,26 @@ def _default_count(environ: Mapping[str, str]) -> int | None:
 
 
 def _free(occupancy: Occupancy, count: int) -> list[Gpu]:
-    """Return the free GPUs, most free memory first; a MIG instance only for one worker."""
-    order = sorted(occupancy.visible.gpus, key=lambda gpu: (gpu.mig, -gpu.free, gpu.index))
-    free = [gpu for gpu in order if occupancy.is_free(gpu)]
-    return free if count == 1 else [gpu for gpu in free if not gpu.mig]
+    """Return the free GPUs in the kernel's order; a MIG instance only for one worker."""
+    candidates = occupancy.visible.gpus if count == 1 else occupancy.whole
+    return [gpu for gpu in candidates if occupancy.is_free(gpu)]
+
+
+def _first(count: int, occupancy: Occupancy) -> list[Gpu]:
+    """Return so many free GPUs, those with most free memory, or none if there are fewer."""
+    free = _free(occupancy, count)
+    best = sorted(free, key=lambda gpu: (gpu.mig, -gpu.free))[:count]
+    return [gpu for gpu in free if gpu in best] if len(best) == count else []
 
 
 def _all_free(occupancy: Occupancy) -> list[Gpu]:
     """Return every free GPU, or the MIG instance with most memory where there is nothing else."""
-    return _free(occupancy, 2) or _free(occupancy, 1)[:1]
+    return _free(occupancy, 2) or _first(1, occupancy)
 
 
-def _all(occupancy: Occupancy) -> list[Gpu]:
-    gpus = _all_free(occupancy)
-    if not gpus:
-        _refuse_count("--gpus all", 1, occupancy)
-    return gpus
-
-
-def _some(count: int, occupancy: Occupancy) -> list[Gpu]:
-    free = _free(occupancy, count)
-    if len(free) < count:
-        _refuse_count(f"--gpus {count}", count, occupancy)
-    return free[:count]
+def _left_out(occupancy: Occupancy) -> str:
+    busy = [gpu for gpu in occupancy.whole if not occupancy.is_free(gpu)]
+    return f"GPUs in use are left out: {_held(busy, occupancy)}." if busy else ""
 
 
 def _exactly(names: Sequence[str], occupancy: Occupancy) -> list[Gpu]:
@@ -211,26 +207,22 @@ def _held(gpus: Sequence[Gpu], occupancy: Occupancy) -> str:
     return "; ".join(f"{occupancy.label(gpu)} is held by {occupancy.held_by(gpu)}" for gpu in gpus)
 
 
-def _on(gpus: Sequence[Gpu], occupancy: Occupancy) -> Placement:
+def _on(gpus: Sequence[Gpu], occupancy: Occupancy, notice: str = "") -> Placement:
     """Place one worker on each of these GPUs."""
-    notices = [*occupancy.visible.notices]
-    for gpu in gpus:
-        if not occupancy.is_free(gpu):
-            notices.append(f"{_held([gpu], occupancy)} as well.")
-        own = occupancy.own_notice(gpu)
-        notices.extend([own] if own else [])
+    shared = [f"{_held([gpu], occupancy)} as well." for gpu in gpus if not occupancy.is_free(gpu)]
+    own = [occupancy.own_notice(gpu) for gpu in gpus]
     return Placement(
         world_size=len(gpus),
         env={"CUDA_VISIBLE_DEVICES": ",".join(gpu.uuid for gpu in gpus)},
         labels=tuple(occupancy.label(gpu) for gpu in gpus),
-        notices=tuple(notices),
+        notices=tuple(filter(None, (*occupancy.visible.notices, notice, *shared, *own))),
     )
 
 
-def _on_cpu(count: int | None, occupancy: Occupancy) -> Placement:
+def _on_cpu(count: int | str | None, occupancy: Occupancy) -> Placement:
     """Place the workers on the CPU; says why unless the line asked for no more than that."""
     seen = occupancy.visible
-    world_size = count or _CPU_WORKERS
+    world_size = count if isinstance(count, int) else _CPU_WORKERS
     notices = [*seen.notices]
     if seen.gpus:
         busy = [gpu for gpu in seen.gpus if not occupancy.is_free(gpu)]

@@ -73,6 +73,8 @@ def visible(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> Visible:
             f"it cannot be told which are meant. {ORDER_ADVICE}"
         )
         return Visible(limit=limit, reason=reason)
+    if not ordered and not by_uuid:
+        found = everything
     notices = (f"CUDA_VISIBLE_DEVICES={limit}: CUDA stops reading at {bad!r}.",) if bad else ()
     return Visible(gpus=found, ordered=ordered or by_uuid, limit=limit, notices=notices)
 

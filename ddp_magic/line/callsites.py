@@ -67,17 +67,17 @@ def signature(value: object, module: object) -> Signature | None:
         value: What the notebook's name stands for.
         module: The notebook's ``__name__``, usually ``__main__``.
     """
-    defined = value
-    while isinstance(defined, functools.partial):
-        defined = defined.func
-    # isroutine also knows functools.lru_cache's; it looks at types alone, so that asking is safe
-    if not isinstance(defined, type) and not inspect.isroutine(defined):
-        return None
-    if getattr(defined, "__module__", None) != module:
-        return None
     try:
+        defined = value
+        while isinstance(defined, functools.partial):
+            defined = defined.func
+        # isroutine also knows functools.lru_cache's; it looks at types alone
+        if not isinstance(defined, type) and not inspect.isroutine(defined):
+            return None
+        if getattr(defined, "__module__", None) != module:
+            return None
         return inspect.signature(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError):
+    except Exception:  # a proxy may refuse even isinstance, a metaclass or a signature anything
         return None
 
 
