@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from ddp_magic.follow import Ending
     from ddp_magic.rundir import RunDir
@@ -50,7 +50,7 @@ def explain(
     world_size: int,
     *,
     oom_kills_before: int,
-    held_by_kernel: Callable[[], Sequence[str]],
+    held_by_kernel: Callable[[], str],
 ) -> tuple[Failure | None, str]:
     """Return the root cause and the whole message; None where no rank has failed.
 
@@ -59,8 +59,8 @@ def explain(
         ending: How the processes ended.
         world_size: Number of ranks.
         oom_kills_before: `oom_kills` from before the run.
-        held_by_kernel: Says what GPU memory this kernel holds, one line per GPU; asked only where
-            a rank ran out of it.
+        held_by_kernel: Says what GPU memory this kernel holds, or nothing; asked only where a rank
+            ran out of it.
     """
     failures = [
         found
@@ -75,7 +75,8 @@ def explain(
         paragraphs.append(cause.text.rstrip())
     if "OutOfMemoryError" in cause.line and (held := held_by_kernel()):
         paragraphs.append(
-            "\n".join(held) + "\nFree it with `del` and torch.cuda.empty_cache(), or restart."
+            f"{held[0].upper()}{held[1:]}. Free it with `del` and torch.cuda.empty_cache(), "
+            "or use a smaller batch."
         )
     if others := _fold([f for f in failures if f is not cause], cause):
         paragraphs.append("\n".join(others))

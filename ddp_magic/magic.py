@@ -55,7 +55,7 @@ class DdpMagics(Magics):
     @cell_magic
     @_usage
     def ddp(self, line: str, cell: str) -> Any:  # noqa: D102  (set below, from the options)
-        line, cell = options.join_continued(line, cell)
+        line, cell = _join_continued(line, cell)
         asked = options.parse(line)
         whole = self.front.cell(cell)
         if asked.show:
@@ -96,7 +96,7 @@ class DdpMagics(Magics):
         if self.runs.results is None:
             raise UserError("No run has left anything yet. Run a %%ddp cell first.")
         name = line.strip()
-        value = self.runs.results.fetch(name, self.front.user_ns)
+        value = self.runs.results.fetch(name)
         self.front.bind({name: value})
         return value
 
@@ -104,6 +104,14 @@ class DdpMagics(Magics):
         if self.runs.current is None:
             raise UserError("No run is going on. %ddp_status tells what the last one came to.")
         return self.runs.current
+
+
+def _join_continued(line: str, cell: str) -> tuple[str, str]:
+    """Take further lines of the cell into the magic's line while it ends in a backslash."""
+    while line.rstrip().endswith("\\") and cell:
+        more, _, cell = cell.partition("\n")
+        line = f"{line.rstrip()[:-1]} {more}"
+    return line, cell
 
 
 _loaded: dict[int, DdpMagics] = {}

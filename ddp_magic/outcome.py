@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ddp_magic import devices, failure, results
+from ddp_magic import devices, failure
 from ddp_magic.errors import DdpError, LaunchFailed, RunStopped, WorkerFailed
 from ddp_magic.events import RunEnded, RunState
 from ddp_magic.launch import said
+from ddp_magic.results import load as results
 
 if TYPE_CHECKING:
     from ddp_magic.follow import Ending
     from ddp_magic.prepare import Prepared
-    from ddp_magic.results import Results
+    from ddp_magic.results.load import Results
 
 __all__ = ["Outcome", "judge"]
 
@@ -61,6 +63,7 @@ def judge(
     why_stopped: str,
     stopping_since: float | None,
     oom_kills: int,
+    user_ns: dict[str, Any],
 ) -> Outcome:
     """Tell what the run came to.
 
@@ -71,22 +74,30 @@ def judge(
         why_stopped: Why the run was stopped by us or the user; empty if it was not.
         stopping_since: When that was, seconds since the epoch.
         oom_kills: `failure.oom_kills` from before the run.
+        user_ns: The notebook's namespace.
     """
     cause, text = failure.explain(
         plan.run,
         ending,
         plan.placement.world_size,
         oom_kills_before=oom_kills,
-        held_by_kernel=lambda: devices.kernel_memory(plan.gpus),
+        held_by_kernel=lambda: devices.kernel_memory(
+            plan.gpus, environ=os.environ, kernel_pid=os.getpid()
+        ),
     )
-    own = cause is not None and cause.kind == 0
-    if stopping_since is not None and own and cause.time < stopping_since:
+    own = cause if cause is not None and cause.kind == 0 else None
+    if stopping_since is not None and own is not None and own.time < stopping_since:
         stopping_since = None  # it had failed before anybody asked it to stop
     if stopping_since is not None:
         state, cause, text = RunState.STOPPED, None, ""
     else:
         state = RunState.SUCCEEDED if ending.ok else RunState.FAILED
-    came = results.load(plan.run, names=plan.options.output, finished=ending.ok)
+    came = results.load(
+        plan.run,
+        plan.definitions.receiver(user_ns),
+        names=plan.options.output,
+        finished=ending.ok,
+    )
     error, summary = _error(state, cause, text, plan, why_stopped, lost=lost)
     return Outcome(
         state=state,

@@ -11,6 +11,7 @@ from ddp_magic import devices, overrides, script
 from ddp_magic.collect import Collector
 from ddp_magic.errors import OptionError
 from ddp_magic.nvml import Nvml
+from ddp_magic.options import check_ranks
 
 if TYPE_CHECKING:
     from ddp_magic.collect import Definitions, Reached
@@ -64,7 +65,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         gpus,
         environ=os.environ,
         kernel_pid=os.getpid(),
-        cuda_build=devices.cuda_build(),
+        cuda_build=devices.torch_has_cuda(),
     )
     shown = _shown(options, placement.world_size)
     collector = Collector(cell, shell, run)
@@ -94,14 +95,8 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
 
 def _shown(options: Options, world_size: int) -> tuple[int, ...]:
     """Return the ranks to show, or refuse one that will not exist."""
-    if options.rank == "all":
-        return tuple(range(world_size))
-    if missing := [rank for rank in options.rank if rank >= world_size]:
-        raise OptionError(
-            f"--rank {missing[0]}: this run has {world_size} ranks, 0 to {world_size - 1}. "
-            "Name one of those, or --rank all."
-        )
-    return options.rank
+    check_ranks(options, world_size)
+    return tuple(range(world_size)) if options.rank == "all" else options.rank
 
 
 def _check_outputs(options: Options, reached: Reached, shell: Shell) -> None:

@@ -9,24 +9,23 @@ import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic import failure, interrupts, keeping, outcome, stacks, views
-from ddp_magic.events import Notice, RunStarted, RunState, StateChanged
+from ddp_magic import failure, interrupts, keeping, outcome, stacks
+from ddp_magic.drawing import Drawing
+from ddp_magic.environment import environment
+from ddp_magic.events import RunStarted, RunState, StateChanged
 from ddp_magic.follow import Follower
-from ddp_magic.launch import Guard, LaunchSpec, environment
+from ddp_magic.launch import Guard, LaunchSpec
 from ddp_magic.options import torchrun_argv
 from ddp_magic.prepare import prepare
-from ddp_magic.views import make
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ddp_magic.collect.notebook import Cell
-    from ddp_magic.events import Event
     from ddp_magic.options import Options
     from ddp_magic.prepare import Prepared
     from ddp_magic.runs import Runs
     from ddp_magic.shell import Shell
-    from ddp_magic.views import View
 
 __all__ = ["Run"]
 
@@ -38,7 +37,6 @@ class Run:
     """One use of %%ddp; `execute` blocks until it is over.
 
     Attributes:
-        state: What it is doing.
         started: When, seconds since the epoch.
         plan: What was prepared.
     """
@@ -48,7 +46,6 @@ class Run:
         self.cell = cell
         self.shell = shell
         self.runs = runs
-        self.state = RunState.STARTING
         self.started = time.time()
         self.alarm = interrupts.Alarm()
         self.plan: Prepared
@@ -95,10 +92,8 @@ class Run:
             run.clean()
 
     def _open_view(self) -> None:
-        kind = self.line.ui or self.shell.ui
-        self._colour = kind != "plain" or self.shell.is_terminal
-        self._view: View = make(kind, self.shell, self.alarm.ring)
-        self._show(
+        self._drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self.alarm.ring)
+        self._drawing.show(
             RunStarted(
                 time=self.started,
                 run_id=self.plan.run.run_id,
@@ -111,8 +106,8 @@ class Run:
                 shown=self.plan.shown,
             )
         )
-        for text in (*self.plan.placement.notices, *self.plan.definitions.notices):
-            self._notice(text)
+        for text in (*self.plan.placement.notices, *self.plan.definitions.notes):
+            self._drawing.notice(text)
 
     @contextmanager
     def _launched(self) -> Generator[None]:
@@ -143,12 +138,16 @@ class Run:
                 run=run,
                 devices=plan.placement.env,
                 columns=columns,
-                colour=self._colour,
+                colour=self._drawing.colour,
                 extra=dict(self.line.env),
             ),
             cwd=os.getcwd(),
         )
-        job = {"outputs": self.line.output, "stores": plan.stores, "gpus": plan.placement.on_gpus}
+        job = {
+            "outputs": self.line.output,
+            "stores": plan.stores,
+            "gpus": any(plan.placement.env.values()),
+        }
         run.write(run.job, json.dumps(job))
         return Guard(run, spec)
 
@@ -164,25 +163,8 @@ class Run:
 
     def _look(self) -> None:
         for event in self._follower.read():
-            self._show(event)
-        self._safely(lambda: self._view.tick(time.time()))
-
-    def _show(self, event: Event) -> None:
-        if isinstance(event, StateChanged):
-            if self.state == RunState.STOPPING:
-                return
-            self.state = event.state
-        self._safely(lambda: self._view.handle(event))
-
-    def _notice(self, text: str, *, warning: bool = False) -> None:
-        self._show(Notice(time=time.time(), text=text, warning=warning))
-
-    def _safely(self, draw: Any) -> None:
-        """Draw; a view that fails must not take the training with it."""
-        try:
-            draw()
-        except Exception as error:
-            self._view = views.broken(self._view, self.shell, error)
+            self._drawing.show(event)
+        self._drawing.tick()
 
     def _obey(self) -> None:
         """Interrupt on the first wish to stop, kill on the second; interrupt when time is up."""
@@ -200,7 +182,7 @@ class Run:
     def _interrupt(self, reason: str, stacks_then: str = "") -> None:
         self._why_stopped = "\n\n".join(filter(None, [reason, stacks_then]))
         grace = f"{reason}; {self.line.grace:g} s to finish, a second interrupt kills"
-        self._show(StateChanged(time=time.time(), state=RunState.STOPPING, reason=grace))
+        self._drawing.show(StateChanged(time=time.time(), state=RunState.STOPPING, reason=grace))
         self._stopping_since = time.time()
         self._guard.interrupt()
 
@@ -217,7 +199,7 @@ class Run:
         size = self.plan.placement.world_size
         took = (self._ended or now) - self.started
         name = f"{self.plan.run.run_id} ({self.cell.label}, {size} workers)"
-        return f"{name}: {self.state}, {took:.1f} s"
+        return f"{name}: {self._drawing.state}, {took:.1f} s"
 
     # -- at the end -----------------------------------------------------------------------------
 
@@ -230,17 +212,19 @@ class Run:
             why_stopped=self._why_stopped,
             stopping_since=self._stopping_since,
             oom_kills=self._oom_kills,
+            user_ns=self.shell.user_ns,
         )
         self.runs.results = found.results
-        values = found.results.outputs(self.shell.user_ns)
+        values = found.results.outputs
         self.shell.bind(values)
+        value = found.results.value() if found.error is None else None
         for notice in found.notices:
-            self._notice(notice, warning=True)
+            self._drawing.notice(notice, warning=True)
         for notice in found.results.notices:
-            self._notice(notice)
-        self.state, self._ended = found.state, time.time()
-        self._show(found.event(self.started, tuple(values)))
-        self._safely(self._view.close)
+            self._drawing.notice(notice)
+        self._ended = time.time()
+        self._drawing.show(found.event(self.started, tuple(values)))
+        self._drawing.close()
         if found.error is not None:
             raise found.error
-        return found.results.value()
+        return value

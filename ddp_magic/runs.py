@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ddp_magic.launch import Guard
-    from ddp_magic.results import Results
+    from ddp_magic.results.load import Results
     from ddp_magic.run import Run
     from ddp_magic.rundir import RunDir
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -95,7 +96,19 @@ class Shell:
         text = body.rstrip("\n")
         above = self._raw.rstrip("\n").removesuffix(text)
         first = above.count("\n") + 1 if len(above) < len(self._raw.rstrip("\n")) else 2
-        return Cell(label=f"Cell In[{self._shell.execution_count}]", body=body, first_line=first)
+        return Cell(label=self._running_label(), body=body, first_line=first)
+
+    def _running_label(self) -> str:
+        """Return the running cell's label, from the frame of its own code.
+
+        `execution_count` does not tell: IPython counts it up before the cell, and older ones after.
+        """
+        frame = inspect.currentframe()
+        while frame is not None:
+            if label := self.label(frame.f_code.co_filename):
+                return label
+            frame = frame.f_back
+        return f"Cell In[{self._shell.execution_count}]"
 
     def bind(self, values: Mapping[str, Any]) -> None:
         """Set names of the notebook, as an assignment in a cell would."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ddp_magic.processes import kill_all, marked, wait_gone
+from tests.notebook import Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +36,11 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()[:200]
     except OSError:
         return os.strerror(3)
+
+
+@pytest.fixture
+def notebook(capfd: pytest.CaptureFixture[str], nothing_left: Path) -> Iterator[Notebook]:
+    """A notebook with the extension loaded."""
+    made = Notebook(capfd)
+    yield made
+    made.close()

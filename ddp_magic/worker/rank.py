@@ -10,8 +10,8 @@ import warnings
 from datetime import timedelta
 from typing import TYPE_CHECKING, NoReturn
 
-from ddp_magic import results
 from ddp_magic.news import tell
+from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors, lifeline, stdio
 from ddp_magic.worker.program import NO_VALUE, Program
@@ -109,14 +109,13 @@ class Rank:
             for name in self.job["stores"]
             if code and name in self.before and space.get(name) is self.before[name]
         }
-        sys.stdout.flush()
         results.save(
             self.run,
             {name: obj for name, obj in space.items() if name not in unset},
+            self.program.sender(),
             outputs=self.job["outputs"],
             bound=self.job["stores"],
-            value=value,
-            has_value=value is not NO_VALUE,
+            value=() if value is NO_VALUE else (value,),
         )
 
 

@@ -1,0 +1,69 @@
+"""Runs in the kernel: the view of a run, kept from doing harm to it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ddp_magic.events import Notice, RunEnded, RunStarted, RunState, StateChanged
+from ddp_magic.views import Blind, make
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ddp_magic.events import Event
+    from ddp_magic.shell import Shell
+    from ddp_magic.views import Kind, View
+
+__all__ = ["Drawing"]
+
+
+class Drawing:
+    """Hands events to the run's view; a view that fails must not take the training with it.
+
+    Attributes:
+        state: The run's state, as the events told it.
+        colour: Whether the view draws colours.
+    """
+
+    def __init__(self, kind: Kind, shell: Shell, on_stop: Callable[[], None]) -> None:
+        self.state = RunState.STARTING
+        self.colour = kind != "plain" or shell.is_terminal
+        self._shell = shell
+        self._log_dir = ""
+        self._view: View = make(kind, shell, on_stop)
+
+    def show(self, event: Event) -> None:
+        """Draw an event; a run that is being stopped does not go on running."""
+        if isinstance(event, StateChanged):
+            if self.state == RunState.STOPPING:
+                return
+            self.state = event.state
+        elif isinstance(event, RunEnded):
+            self.state = event.state
+        elif isinstance(event, RunStarted):
+            self._log_dir = event.log_dir
+        self._safely(lambda: self._view.handle(event))
+
+    def notice(self, text: str, *, warning: bool = False) -> None:
+        """Draw one sentence of ours."""
+        self.show(Notice(time=time.time(), text=text, warning=warning))
+
+    def tick(self) -> None:
+        """Let the view draw what has changed."""
+        self._safely(lambda: self._view.tick(time.time()))
+
+    def close(self) -> None:
+        """Let the view draw the record."""
+        self._safely(self._view.close)
+
+    def _safely(self, draw: Callable[[], None]) -> None:
+        try:
+            draw()
+        except Exception as error:
+            self._view = Blind()
+            self._shell.write(
+                f"%%ddp: the view stopped ({type(error).__name__}: {error}); "
+                f"the logs go on in {self._log_dir}\n",
+                stderr=True,
+            )

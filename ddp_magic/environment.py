@@ -1,0 +1,84 @@
+"""Runs in the kernel: the environment that guard, agent and workers get."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ddp_magic.processes import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["environment"]
+
+_STRIPPED = (
+    "GROUP_RANK",
+    "GROUP_WORLD_SIZE",
+    "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PYTHONUNBUFFERED",  # would tear lines: see worker/stdio.py
+    "RANK",
+    "ROLE_NAME",
+    "ROLE_RANK",
+    "ROLE_WORLD_SIZE",
+    "WORLD_SIZE",
+)
+_STRIPPED_PREFIXES = ("PET_", "TORCHELASTIC_")  # every torchrun option has a PET_ variable
+_LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+
+
+def environment(
+    base: Mapping[str, str],
+    *,
+    world_size: int,
+    run: RunDir,
+    devices: Mapping[str, str],
+    columns: int,
+    colour: bool,
+    extra: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the workers' environment: the kernel's own, less what would mislead a rank.
+
+    Args:
+        base: The kernel's environment.
+        world_size: Number of workers, which share the cores.
+        run: The run, whose mark every process of it carries.
+        devices: What hides or chooses GPUs.
+        columns: Width that progress bars should take.
+        colour: Whether the view draws colours.
+        extra: The line's --env, which wins over everything.
+    """
+    env = {
+        name: value
+        for name, value in base.items()
+        if name not in _STRIPPED and not name.startswith(_STRIPPED_PREFIXES)
+    }
+    if env.get("MPLBACKEND", "").startswith("module://"):
+        del env["MPLBACKEND"]  # ipykernel's inline backend needs a kernel
+    env.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // world_size)))
+    # Fresh interpreters would each iterate sets of str in an order of their own, and ranks that
+    # build a vocabulary from a set would train different models without a word.
+    if env.get("PYTHONHASHSEED", "random") == "random":
+        env["PYTHONHASHSEED"] = "0"
+    env |= {
+        "GLOO_SOCKET_IFNAME": _LOOPBACK,
+        "NCCL_SOCKET_IFNAME": f"={_LOOPBACK}",  # "=" is NCCL's exact match
+        "COLUMNS": str(columns),
+        MARK: str(run.path),
+    }
+    if colour and "NO_COLOR" not in env:
+        env["FORCE_COLOR"] = "1"
+    return {**env, **devices, **extra}
+
+
+def _cores() -> int:
+    with contextlib.suppress(AttributeError):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

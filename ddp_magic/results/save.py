@@ -1,0 +1,100 @@
+"""Runs in rank 0's worker, after success, interrupt and failure: writes what comes back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import reprlib
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.results.writing import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ddp_magic.pickling import Sender
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["VALUE", "save"]
+
+VALUE = "<value>"
+"""The segment of the cell's last expression; no variable has this name."""
+_NAMED_LIMIT = 1 << 40
+_VALUE_LIMIT = 64 << 20
+_BOUND_LIMIT = 256 << 20
+_REPR_LIMIT = 10_000
+
+
+def save(
+    run: RunDir,
+    namespace: Mapping[str, Any],
+    sender: Sender,
+    *,
+    outputs: Iterable[str],
+    bound: Iterable[str],
+    value: tuple[object, ...],
+) -> None:
+    """Write the named outputs, the cell's value, and what else the cell bound, in that order.
+
+    Args:
+        run: The run.
+        namespace: The rank's globals, without those that a stopped cell had not reached.
+        sender: What this rank and the kernel have in common.
+        outputs: Names of -o.
+        bound: Names that the cell binds.
+        value: The value of its last expression, if it has one and was reached.
+    """
+    saver = _Saver(run, sender)
+    index: dict[str, Any] = {"named": saver.write("named", namespace, outputs, _NAMED_LIMIT)}
+    index |= {"errors": dict(saver.errors), "notices": saver.notices()}
+    if value:
+        index["repr"] = _repr(value[0])
+        index["value"] = saver.write("value", {VALUE: value[0]}, [VALUE], _VALUE_LIMIT)
+    more = [name for name in bound if name not in index["named"]]
+    index["bound"] = saver.write("bound", namespace, more, _BOUND_LIMIT)
+    part = run.results / "index.part"
+    with contextlib.suppress(OSError):
+        part.write_text(json.dumps(index), encoding="utf-8")
+        part.rename(run.results / "index.json")
+
+
+class _Saver:
+    """Writes one file after the other and remembers what went wrong."""
+
+    def __init__(self, run: RunDir, sender: Sender) -> None:
+        self._run = run
+        self._sender = sender
+        self._unwrapped: set[str] = set()
+        self._moved = False
+        self.errors: dict[str, str] = {}
+
+    def write(
+        self, stem: str, values: Mapping[str, Any], names: Iterable[str], limit: int
+    ) -> list[str]:
+        """Write the file of those names that have a value; return the ones in it, in order."""
+        writer = Writer(self._run, stem, self._sender, limit)
+        for name in names:
+            if name in values and (why := writer.add(name, values[name])):
+                self.errors[name] = why
+        self._unwrapped |= writer.unwrapped
+        self._moved |= writer.moved
+        try:
+            writer.close()
+        except Exception as error:
+            self.errors.update(dict.fromkeys(writer.names, str(error)))
+            return []
+        return writer.names
+
+    def notices(self) -> list[str]:
+        """Return what the user should know of what was written so far."""
+        found = [f"What came back is the module inside {w}." for w in sorted(self._unwrapped)]
+        if self._moved:
+            found.append("Tensors of a GPU came back on the CPU.")
+        return found
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)[:_REPR_LIMIT]
+    except Exception as error:
+        return f"<{type(value).__name__}, whose repr() raised {reprlib.repr(error)}>"

@@ -1,0 +1,139 @@
+"""Runs in rank 0's worker: pickles results one by one, so that one failure costs one name."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.pickling import BlobWriter, Draft, Pickler, rebuild, write_all
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ddp_magic.pickling import Sender
+    from ddp_magic.rundir import RunDir
+
+__all__ = ["TooLarge", "Writer"]
+
+_WRAPPERS = {
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+}
+_SHARDED = (
+    "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",
+    "torch.distributed.fsdp._fully_shard._fully_shard.FSDPModule",
+    "torch.distributed.tensor.DTensor",
+    "torch.distributed.tensor._api.DTensor",
+)
+
+
+class TooLarge(Exception):
+    """The results together would be larger than their limit."""
+
+
+class Writer:
+    """Writes segments with one memo: what is one object in the worker is one in the notebook.
+
+    Attributes:
+        names: What each segment holds, in order.
+        unwrapped: Names of wrappers that were left behind, as ``DistributedDataParallel``.
+        moved: Whether tensors of a GPU were among them, which arrive on the CPU.
+    """
+
+    def __init__(self, run: RunDir, stem: str, sender: Sender, limit: int) -> None:
+        self._run = run
+        self._stem = stem
+        self._blobs = _Capped(run, run.results, prefix=stem)
+        self._blobs.limit = limit
+        self._limit = limit
+        self._sender = sender.with_blobs(self._blobs)
+        self._memo: dict[int, tuple[int, Any]] = {}
+        self._drafts: list[Draft] = []
+        self.names: list[str] = []
+        self.unwrapped: set[str] = set()
+        self.moved = False
+
+    @property
+    def nbytes(self) -> int:
+        """What all segments take in files."""
+        return self._blobs.nbytes + sum(d.nbytes for d in self._drafts)
+
+    @property
+    def _too_large(self) -> str:
+        return f"it is larger than the {self._limit >> 20} MB that are kept"
+
+    def add(self, name: str, value: object) -> str:
+        """Add a segment; return why it could not be, or an empty text."""
+        draft = Draft()
+        pickler = _ResultPickler(draft, self._sender)
+        pickler.memo = self._memo
+        try:
+            pickler.dump(value)
+        except TooLarge:
+            return self._too_large
+        except RecursionError:
+            return "it is nested too deeply to be pickled"
+        except Exception as error:
+            return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        if self.nbytes + draft.nbytes > self._limit:
+            return self._too_large
+        self._memo = pickler.memo.copy()
+        self._drafts.append(draft)
+        self.names.append(name)
+        self.unwrapped |= pickler.unwrapped
+        self.moved |= pickler.moved
+        return ""
+
+    def close(self) -> None:
+        """Write the file.
+
+        Raises:
+            PlaceError: The disk is full.
+        """
+        self._blobs.close()
+        part: Path = self._run.results / f"{self._stem}.part"
+        with self._run.creating(part) as fd:
+            for draft in self._drafts:
+                for chunk in draft.chunks:
+                    write_all(fd, memoryview(chunk))
+        part.rename(self._run.results / f"{self._stem}.pkl")
+
+
+class _Capped(BlobWriter):
+    """Refuses the buffer that would exceed the limit before writing it."""
+
+    limit: int
+
+    def place(self, key: object, data: memoryview, keep: object) -> Any:
+        if self.nbytes + data.nbytes > self.limit:
+            raise TooLarge
+        return super().place(key, data, keep)
+
+
+class _ResultPickler(Pickler):
+    """The common pickler, which leaves wrappers of distributed training behind."""
+
+    def __init__(self, file: Draft, sender: Sender) -> None:
+        super().__init__(file, sender)
+        self.unwrapped: set[str] = set()
+        self.moved = False
+
+    def reducer_override(self, obj: Any) -> Any:
+        for kind in type(obj).__mro__:
+            name = f"{kind.__module__}.{kind.__qualname__}"
+            if name in _WRAPPERS:
+                self.unwrapped.add(kind.__qualname__)
+                return rebuild.itself, (getattr(obj, _WRAPPERS[name]),)
+            if name in _SHARDED:
+                raise pickle.PicklingError(
+                    f"rank 0 holds only its shard of a {kind.__qualname__}; gather it in the cell "
+                    "with torch.distributed.checkpoint.state_dict.get_model_state_dict("
+                    "model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))"
+                )
+        return super().reducer_override(obj)
+
+    def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
+        device = getattr(obj, "device", None)
+        if type(obj).__name__ in ("UntypedStorage", "TypedStorage"):
+            self.moved |= getattr(device, "type", "cpu") != "cpu"
+        return super().persistent_id(obj)
