@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from inspect import Parameter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.line.callsites import signature
+from ddp_magic.line.callsites import keywords, signature
 from ddp_magic.options import flags
 
 if TYPE_CHECKING:
@@ -97,8 +96,7 @@ def _targets(user_ns: dict[str, Any], *, within: bool) -> list[str]:
     found: set[str] = set()
     for name, value in list(user_ns.items()):
         called = None if name.startswith("_") else signature(value, module)
-        for parameter in called.parameters.values() if called is not None else ():
-            if parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY):
-                found.add(f"{name}.{parameter.name}=" if within else f"{parameter.name}=")
+        for parameter in keywords(called) if called is not None else ():
+            found.add(f"{name}.{parameter}=" if within else f"{parameter}=")
     plain = [name for name in _variables(user_ns) if issubclass(type(user_ns[name]), _PLAIN)]
     return sorted(found.union(f"{name}=" for name in plain))

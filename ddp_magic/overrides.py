@@ -85,7 +85,8 @@ def resolve(
         reads: Notebook globals that the body or the collected code reads.
         stores: Globals that the body binds.
         user_ns: The notebook's namespace.
-        first_line: The cell's line that the tree's line 1 stands at; for messages.
+        first_line: The cell's line that the tree's line 1 stands at, where the tree does not have
+            the cell's line numbers; for messages.
 
     Raises:
         OverrideError: An override has no target or several, or its value does not fit.

@@ -398,6 +398,12 @@ REFUSED = [
         reads="",
     ),
     Refused("zzz=1", f"zzz {NEITHER} Nothing here can be overridden.", body="pass", reads=""),
+    Refused(
+        "zzz=1",
+        f"zzz {NEITHER} What can be overridden: lr, shuffle, steps.",
+        body="fit(lr)",
+        reads="fit lr Trainer functools",
+    ),
     Refused("print=1", f"print {NEITHER} Nothing here can be overridden.", "print()", "print"),
     Refused(
         "Trainer.epochz=1",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CallSite", "Passing", "calls", "passing", "signature"]
+__all__ = ["CallSite", "Passing", "calls", "keywords", "passing", "signature"]
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -79,6 +79,11 @@ def signature(value: object, module: object) -> Signature | None:
         return inspect.signature(value)  # pyright: ignore[reportArgumentType]
     except Exception:  # a proxy may refuse even isinstance, a metaclass or a signature anything
         return None
+
+
+def keywords(parameters: Signature) -> list[str]:
+    """Return the parameters that a call can pass by name."""
+    return [p.name for p in parameters.parameters.values() if p.kind in _NAMED]
 
 
 def calls(tree: ast.Module) -> dict[str, list[ast.Call]]:

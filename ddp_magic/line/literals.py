@@ -20,7 +20,7 @@ from ddp_magic.errors import OverrideError
 from ddp_magic.line.splitting import pieces
 from ddp_magic.masking import MASK, looks_secret
 
-__all__ = ["Value", "described", "evaluate", "require_fit"]
+__all__ = ["Value", "described", "evaluate", "is_code", "require_fit"]
 
 _WORDS = {"true": True, "false": False, "none": None}
 _CONTAINERS: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -154,10 +154,11 @@ def _fits(value: Value, old: object) -> bool:
     for types, _ in _CONTAINERS:
         if isinstance(old, types):
             return isinstance(new, types)
-    return value.kind != "text" and not _is_code(old)
+    return value.kind != "text" and not is_code(old)
 
 
-def _is_code(old: object) -> bool:
+def is_code(old: object) -> bool:
+    """Whether a value is a class, a function or a module, which only an object can replace."""
     return isinstance(old, (type, ModuleType)) or inspect.isroutine(old)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ddp_magic.errors import OverrideError
 from ddp_magic.line import callsites
 from ddp_magic.line.first_use import bound_first
+from ddp_magic.line.literals import is_code
 from ddp_magic.masking import MASK, looks_secret
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Cell:
     def _refuse_unknown(self, written: str, text: str) -> NoReturn:
         head, _, name = written.rpartition(".")
         if head in self.callables:
-            known = [*self.callables[head].parameters]
+            known = callsites.keywords(self.callables[head])
             message = f"{head} has no parameter {name}"
             _refuse_misspelt(message, name, known, f"{head}.{{}}={text}")
         foreign = self._foreign_keyword(written)
@@ -201,8 +202,9 @@ class Cell:
 
     def _known(self) -> list[str]:
         """Return what can be overridden, to suggest it."""
-        parameters = {p for signature in self.callables.values() for p in signature.parameters}
-        return sorted(parameters.union(name for name in self.reads if self._is_variable(name)))
+        parameters = {p for s in self.callables.values() for p in callsites.keywords(s)}
+        read = {name for name in self.reads if self._is_variable(name)}
+        return sorted(parameters | {n for n in read if not is_code(self.user_ns.get(n))})
 
     def _near(self, written: str) -> list[str]:
         return difflib.get_close_matches(written, self._known(), 1, _NEAR)
