@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import IntFlag
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ _OFF = {
 }
 
 
+@lru_cache(maxsize=1024)  # programs use few styles, a million times each
 def restyle(style: Style, params: str) -> Style:
     """Return the style after an SGR escape with these parameters; blink and conceal change none."""
     codes = iter([int(p) if p.isdecimal() else 0 for p in params.replace(":", ";").split(";")])

@@ -131,26 +131,26 @@ class Jupyter:
     root: Path
     browser: Browser
 
+    def write(self, cells: Sequence[str]) -> Path:
+        """Write a new notebook with these cells."""
+        path = self.root / f"test-{time.monotonic_ns()}.ipynb"
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook = new_notebook(
+            cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
+        )
+        nbformat.write(notebook, path)
+        return path
+
     def open(
         self,
         source: Sequence[str] | Path,
         *,
         app: Literal["lab", "notebook"] = "lab",
         dark: bool = False,
-        name: str = "test",
     ) -> Notebook:
         """Open a notebook: new, with these cells, or the file; return when its kernel is idle."""
-        if isinstance(source, Path):
-            path = source
-        else:
-            path = self.root / f"{name}-{time.monotonic_ns()}.ipynb"
-            kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-            cells = [new_code_cell(cell) for cell in source]
-            nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
-        scheme = "dark" if dark else "light"
-        context = self.browser.new_context(
-            viewport={"width": 1100, "height": 900}, color_scheme=scheme
-        )
+        path = source if isinstance(source, Path) else self.write(source)
+        context = self.browser.new_context(viewport={"width": 1100, "height": 900})
         notebook = Notebook(context.new_page(), path)
         page = notebook.page
         page.set_default_timeout(PATIENCE)

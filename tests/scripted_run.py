@@ -28,7 +28,18 @@ from ddp_magic.shell import Shell
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BARS", "HOSTILE", "Until", "flood", "hostile_steps", "notice", "out", "play", "started"]
+__all__ = [
+    "BARS",
+    "HOSTILE",
+    "Until",
+    "flood",
+    "hostile_end",
+    "hostile_steps",
+    "notice",
+    "out",
+    "play",
+    "started",
+]
 
 
 class Until:
@@ -124,12 +135,13 @@ BARS = (
     "epoch 2: loss \x1b[33m0.4127\x1b[0m\n",
 )
 
+CLEAR = "\x1b[2J\x1b[999A"
 HOSTILE = (
     "<script>window.pwned=1</script>"
     "</script></pre></code><img src=x onerror='window.pwned=2'>"
     '"\' autofocus onfocus=window.pwned=3 x="'
     "\x1b]8;;javascript:window.pwned=4\x1b\\link\x1b]8;;\x1b\\"
-    "\x1b]0;title\x07\x1b[2J\x1b[999A\x9b31m\u202eelif\u2066\x00\x07"
+    "\x1b]0;title\x07" + CLEAR + "\x9b31m\u202eelif\u2066\x00\x07"
     "$\\href{javascript:window.pwned=5}{x}$ {{7*7}} ${window.pwned=6} &lt;b&gt;"
 )
 
@@ -141,8 +153,9 @@ def hostile_steps() -> list[Event | Until]:
         run_id=label, label=label, devices=(label, label), overrides=(HOSTILE,), note=HOSTILE
     )
     running = StateChanged(time=time.time(), state=RunState.RUNNING, reason=HOSTILE)
-    streams = [out(HOSTILE + "\n", rank, s) for rank in (0, 1) for s in ("stdout", "stderr")]
-    bar = out("\r" + HOSTILE, stream="stderr")
+    printed = HOSTILE.replace(CLEAR, "")  # which a terminal obeys, and so do we: it would erase
+    streams = [out(printed + "\n", rank, s) for rank in (0, 1) for s in ("stdout", "stderr")]
+    bar = out(f"{CLEAR}\r{printed}", stream="stderr")
     return [attack, running, notice(HOSTILE), notice(HOSTILE, warning=True), *streams, bar]
 
 

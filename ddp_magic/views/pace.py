@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 __all__ = ["Allowance", "Pace"]
 
-PERIOD = 0.1
+PERIOD = 0.09
+"""Ten a second where ticks come every 0.05 s, give or take."""
 LINES = 200
 BEHIND = 3.0
 """Seconds without an acknowledgement after which the page is behind."""

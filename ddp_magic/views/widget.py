@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["WidgetView"]
 
 RECORD_PERIOD = 10.0
+"""Seconds between two drawings of the hidden record; autosave stores it."""
+NEWS_PERIOD = 1.0
+"""The same where more than output changed."""
 KEPT_PANELS = 3
 """Panels that stay open: a page that was reloaded in the middle of a run can still draw its end
 (a closed one is "model not found")."""
@@ -89,7 +92,7 @@ class WidgetView:
         self._picture = Picture()
         self._feed = Feed(self._picture)
         self._now = self._record_at = 0.0
-        self._record_drawn = (0, 0)
+        self._record_versions = (0, 0)
         self._record_class = f"ddp-magic-{secrets.token_hex(6)}"
         self._display = display
         self._panel = _Panel(self._record_class, self._snapshot)
@@ -112,16 +115,21 @@ class WidgetView:
             message = self._feed.message(now)
         if message is not None:
             self._panel.send(message)
-        drawn = (self._picture.version, self._picture.output_version)
-        if drawn != self._record_drawn and now - self._record_at >= RECORD_PERIOD:
-            self._record_drawn, self._record_at = drawn, now
-            self._record_output.update(self._live_record())
+        self._refresh_record(now)
 
     def close(self) -> None:
         """Put the final record in the place of the panel."""
         self._panel.send(self._snapshot())
         self._record_output.update(record(self._picture))
         self._panel_output.update({"text/plain": ""})
+
+    def _refresh_record(self, now: float) -> None:
+        versions = (self._picture.version, self._picture.output_version)
+        told = versions[0] == self._record_versions[0]
+        wait = RECORD_PERIOD if told else NEWS_PERIOD
+        if versions != self._record_versions and now - self._record_at >= wait:
+            self._record_versions, self._record_at = versions, now
+            self._record_output.update(self._live_record())
 
     def _snapshot(self) -> dict[str, Any]:
         with self._lock:

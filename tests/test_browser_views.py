@@ -1,0 +1,213 @@
+"""The live panel and the record on real pages: JupyterLab and Notebook 7 in Chromium."""
+
+from __future__ import annotations
+
+import shutil
+
+import nbformat
+import pytest
+
+from tests.browser import jupyter
+
+pytestmark = pytest.mark.browser
+
+PREPARE = """
+from tests.scripted_run import *
+from ddp_magic.events import RunState, StateChanged
+"""
+LIVE = """
+play([
+    started(),
+    StateChanged(time=0.0, state=RunState.RUNNING),
+    out("rank 0 is ready\\n"),
+    out("\\x1b[32mgreen\\x1b[0m text\\n"),
+    out("\\repoch 1\\n\\rstep 4/9\\x1b[A", stream="stderr"),
+    out("rank 1 speaks\\n", 1),
+    notice("tensors came back on the CPU"),
+    Until("{go}"),
+    out("\\repoch 2\\n\\rstep 9/9\\n", stream="stderr"),
+])
+"""
+STOP = """
+play([started(), StateChanged(time=0.0, state=RunState.RUNNING), Until("never")])
+"""
+HOSTILE = """
+play([*hostile_steps(), Until("{go}")], end=hostile_end())
+"""
+FLOOD = """
+play([*flood(0), StateChanged(time=0.0, state=RunState.RUNNING), Until("{go}"), *flood({lines})])
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lab(server):
+    """One page of JupyterLab with a notebook that each test takes a cell of."""
+    cells = [LIVE.format(go="live"), STOP, HOSTILE.format(go="hostile")]
+    notebook = server.open([PREPARE, *cells, FLOOD.format(go="flood", lines=100_000)])
+    notebook.run(0)
+    yield notebook
+    notebook.close()
+
+
+def go(server, name):
+    """Let a script go on that waits for this file."""
+    (server.root / name).touch()
+
+
+def test_output_is_live_while_the_cell_blocks_and_the_record_takes_its_place(lab, server):
+    output = lab.run(1, wait=False)
+    panel = output.locator(".ddp-magic")
+    panel.locator(".ddp-body", has_text="rank 0 is ready").wait_for()
+    panel.locator(".ddp-live", has_text="step 4/9").wait_for()
+
+    assert not lab.ended()
+    assert panel.get_by_role("status").first.inner_text() == "running"
+    assert panel.get_by_text("lr=0.05 → Trainer(lr)").is_visible()
+    assert panel.get_by_text("tensors came back on the CPU").is_visible()
+    assert panel.locator("span.ddp-fg2").inner_text() == "green"
+    assert panel.locator(".ddp-live").inner_text().splitlines() == ["epoch 1", "step 4/9"]
+    record = output.locator(".jp-RenderedHTML")
+    assert record.count() == 1, "the record is on the page"
+    assert not record.is_visible(), "and a live panel hides it"
+
+    first = panel.locator(".ddp-elapsed").inner_text()
+    lab.page.wait_for_function(
+        "([node, first]) => node.textContent !== first",
+        arg=[panel.locator(".ddp-elapsed").element_handle(), first],
+    )
+    saved = lab.save()
+    assert saved.cells[1].outputs[0].data["text/plain"].startswith("%%ddp run-3 running\n")
+    assert saved.cells[1].outputs[1].data["text/plain"] == ""
+
+    panel.get_by_role("tab", name="rank 1").click()
+    panel.get_by_text("rank 1 speaks").wait_for()
+    assert not panel.get_by_text("rank 0 is ready").is_visible()
+
+    go(server, "live")
+    lab.wait_for_end()
+    record.get_by_text("succeeded").wait_for()
+    panel.wait_for(state="detached")
+    assert "epoch 2\nstep 9/9" in record.locator("pre").first.inner_text()
+    assert record.locator("details[open]").count() == 1
+    saved = lab.save()
+    assert "widgets" not in saved.metadata
+    kinds = {kind for output in saved.cells[1].outputs for kind in output.get("data", {})}
+    assert kinds == {"text/html", "text/plain"}
+    assert lab.problems == []
+
+
+def test_stop_reaches_a_blocking_cell_by_message_and_kill_follows_by_keyboard(lab):
+    output = lab.run(2, wait=False)
+    panel = output.locator(".ddp-magic")
+    stop = panel.get_by_role("button", name="Stop")
+    stop.click()
+    panel.get_by_text("interrupted: 30 s to finish").wait_for()
+    kill = panel.get_by_role("button", name="Kill")
+    kill.wait_for()
+    kill.focus()
+    cells = lab.page.locator(".jp-Cell").count()
+    while not lab.ended():  # the button is deaf for a moment, so that a double click is no kill
+        lab.page.keyboard.press("Enter")
+        lab.page.wait_for_timeout(200)
+
+    output.get_by_text("['message', 'message']").wait_for()
+    assert lab.page.locator(".jp-Cell").count() == cells, "the keys were the panel's alone"
+    assert output.locator(".jp-RenderedHTML").get_by_text("stopped", exact=True).is_visible()
+
+
+def harmless(notebook, area):
+    """Assert that nothing hostile became more than text, in the page and in this area."""
+    assert notebook.page.evaluate("window.pwned") is None
+    for tag in ("script", "img", "a", "svg", "iframe", "mjx-container", "[onfocus]", "[onerror]"):
+        assert area.locator(tag).count() == 0, tag
+    text = area.inner_text()
+    assert "<script>window.pwned=1</script>" in text
+    assert not set("\x1b\x9b\u202e\u2066\x00\x07") & set(text)
+    assert notebook.problems == []
+
+
+def test_hostile_text_is_text_in_the_panel_and_in_the_record_trusted_or_not(lab, server):
+    output = lab.run(3, wait=False)
+    panel = output.locator(".ddp-magic")
+    panel.locator(".ddp-live", has_text="<script>").wait_for()
+    harmless(lab, panel)
+    panel.get_by_role("tab", name="rank 1").click()
+    panel.locator(".ddp-log[aria-label='Output of rank 1']", has_text="<script>").wait_for()
+    harmless(lab, panel)
+
+    lab.save()
+    middle = server.root / "middle.ipynb"
+    shutil.copy(lab.path, middle)
+    go(server, "hostile")
+    lab.wait_for_end()
+    record = output.locator(".jp-RenderedHTML")
+    record.get_by_text("failed", exact=True).wait_for()
+    harmless(lab, record)
+    lab.save()
+
+    for name, trusted in (("trusted", True), ("untrusted", False), ("middle", False)):
+        path = server.root / f"{name}.ipynb"
+        saved = nbformat.read(middle if name == "middle" else lab.path, as_version=4)
+        if not trusted:  # another text has no signature of this server
+            saved.cells[0].source += "\n# changed"
+        nbformat.write(saved, path)
+        again = server.open(path)
+        shown = again.output(3).locator(".jp-RenderedHTML")
+        shown.get_by_text("rank 0").first.wait_for()
+        assert (
+            again.page.evaluate(
+                "() => window.jupyterapp.shell.currentWidget.content.widgets[3].model.trusted"
+            )
+            is trusted
+        )
+        harmless(again, shown)
+        again.close()
+
+
+def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
+    output = lab.run(4, wait=False)
+    panel = output.locator(".ddp-magic")
+    panel.get_by_text("running").wait_for()
+    lab.page.evaluate("""() => {
+        let last = performance.now();
+        window.stall = 0;
+        setInterval(() => {
+            window.stall = Math.max(window.stall, performance.now() - last);
+            last = performance.now();
+        }, 20);
+    }""")
+    before = lab.traffic.bytes
+    go(server, "flood")
+    panel.get_by_text("lines not shown here").first.wait_for()
+    assert panel.locator(".ddp-line").count() <= 2100
+    lab.wait_for_end()
+
+    assert lab.page.evaluate("window.stall") < 1500
+    assert lab.traffic.bytes - before < 5_000_000, "of 14 MB that were printed"
+    assert "of 100,000 lines" in output.locator(".jp-RenderedHTML summary").first.inner_text()
+
+
+@pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_without_subshells_stop_interrupts_the_kernel(server, app):
+    notebook = server.open([PREPARE, STOP], app=app)
+    notebook.kernel("kernel.commsOverSubshells = 'disabled'")
+    notebook.run(0)
+    output = notebook.run(1, wait=False)
+    output.get_by_role("button", name="Stop").click()
+    output.get_by_text("interrupted: 30 s to finish").wait_for()
+    assert not notebook.ended()
+    kill = output.get_by_role("button", name="Kill")
+    while not notebook.ended():  # it may go between a look and a click
+        for button in kill.element_handles():
+            button.evaluate("button => button.click()")
+        notebook.page.wait_for_timeout(200)
+
+    output.get_by_text("['interrupt', 'interrupt']").wait_for()
+    assert notebook.problems == []
+    notebook.close()

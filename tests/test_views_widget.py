@@ -1,0 +1,148 @@
+"""The widget view without a page: its outputs, its state, and what a page may tell it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from ddp_magic import views
+from ddp_magic.events import RunState, StateChanged
+from ddp_magic.views.html import HtmlView
+from ddp_magic.views.plain import PlainView
+from ddp_magic.views.widget import KEPT_PANELS, WidgetView
+from tests.display import FakeDisplay, ended, out, started
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture
+def display():
+    return FakeDisplay()
+
+
+@pytest.fixture
+def stops():
+    return []
+
+
+@pytest.fixture
+def view(display, stops):
+    view = WidgetView(display, lambda: stops.append(1))
+    view.handle(started())
+    yield view
+    for panel in WidgetView._kept:
+        panel.close()
+    WidgetView._kept.clear()
+
+
+def heard(view, message):
+    """Deliver a message of the page."""
+    view._heard(view._panel, message, [])
+
+
+def test_a_saved_notebook_has_a_readable_record_and_a_panel_without_words(view, display):
+    view.handle(out("epoch 1\n"))
+    view.tick(1001.0)
+    record, panel = display.handles
+
+    assert "epoch 1" in record.shown[-1]["text/plain"]
+    hidden = re.match(r'<div class="(ddp-magic-[0-9a-f]{12})">', record.shown[-1]["text/html"])
+    assert hidden
+    assert hidden[1] == view._panel.record_class
+    assert panel.shown[0]["text/plain"] == ""
+    assert panel.shown[0][VIEW]["model_id"] == view._panel.model_id
+
+
+def test_the_record_is_refreshed_every_ten_seconds_where_something_changed(view, display):
+    for tick in range(600):
+        if tick < 300:
+            view.handle(out(f"{tick}\n"))
+        view.tick(1001.0 + tick / 10)
+
+    assert len(display.handles[0].shown) == 1 + 1 + 3
+
+
+def test_at_the_end_the_record_stands_alone(view, display):
+    view.handle(out("last words"))
+    view.handle(ended())
+    view.close()
+    record, panel = display.handles
+
+    assert panel.shown[-1] == {"text/plain": ""}
+    assert "ddp-magic-" not in record.shown[-1]["text/html"].replace("/tmp/ddp_magic-x", "")
+    assert "succeeded" in record.shown[-1]["text/plain"]
+    assert "last words" in record.shown[-1]["text/plain"]
+
+
+def test_the_state_is_made_when_it_is_asked_for(view):
+    assert view._panel.get_state("snapshot")["snapshot"]["facts"]["run"] == "run-3"
+    view.handle(out("later\n"))
+
+    assert view._panel.get_state()["snapshot"]["ranks"][0]["live"] == ["later"]
+    assert "snapshot" not in view._panel.get_state("record_class")
+
+
+def test_stop_interrupts_and_a_second_one_kills(view, stops):
+    heard(view, {"t": "stop", "kill": False})
+    assert stops == [1]
+    view.handle(StateChanged(time=1002.0, state=RunState.STOPPING))
+    heard(view, {"t": "stop", "kill": False})
+    assert stops == [1], "a first press that comes late must not kill"
+    heard(view, {"t": "stop", "kill": True})
+
+    assert stops == [1, 1]
+
+
+def test_a_stop_that_arrives_after_the_run_does_nothing(view, stops):
+    view.handle(ended())
+    view.close()
+    heard(view, {"t": "stop", "kill": False})
+    heard(view, {"t": "stop", "kill": True})
+
+    assert stops == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        [],
+        None,
+        "stop",
+        {"t": "stop"},
+        {"t": "ack", "n": "1"},
+        {"t": "watch", "r": None},
+        {"t": 7},
+    ],
+)
+def test_a_message_that_is_none_of_ours_is_ignored(view, stops, message):
+    heard(view, message)
+    view.tick(1001.0)
+
+    assert stops == []
+
+
+def test_old_panels_are_closed_and_the_last_stay_open(view, display):
+    panels = [view._panel]
+    panels += [WidgetView(display, lambda: None)._panel for _ in range(KEPT_PANELS + 1)]
+
+    assert [panel.comm is None for panel in panels] == [True, True, False, False, False]
+
+
+def test_make_gives_the_view_of_each_kind(display, view, monkeypatch):
+    assert isinstance(views.make("plain", display, lambda: None), PlainView)
+    assert isinstance(views.make("html", display, lambda: None), HtmlView)
+    assert isinstance(views.make("widget", display, lambda: None), WidgetView)
+    monkeypatch.setitem(sys.modules, "ddp_magic.views.widget", None)
+    assert isinstance(views.make("widget", display, lambda: None), HtmlView)
+
+
+def test_text_views_import_no_widgets():
+    program = (
+        "import sys; from ddp_magic.views import html, plain, record\n"
+        "assert not {'anywidget', 'ipywidgets', 'IPython'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
