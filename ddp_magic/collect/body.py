@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ddp_magic.collect import code as codes
+from ddp_magic.collect.binding import reads_unbound
+from ddp_magic.collect.texts import parse
 from ddp_magic.errors import CollectError
 from ddp_magic.futures import future_flags
 
@@ -39,7 +41,7 @@ class Body:
     @property
     def reads(self) -> set[str]:
         """Names of the notebook that it reads before it certainly binds them."""
-        return codes.reads(self.code) - _bound_first(self.tree)
+        return codes.reads(self.code) & reads_unbound(self.tree)
 
     @property
     def stores(self) -> set[str]:
@@ -76,8 +78,8 @@ def read_body(cell: Cell, notebook: Notebook) -> Body:
 
 def _python(cell: Cell, notebook: Notebook) -> str:
     """Return the body's text, or what IPython makes of it where that means something else."""
-    raw, made = _parsed(cell.body), notebook.transform(cell.body)
-    tree = _parsed(made)
+    raw, made = parse(cell.body), notebook.transform(cell.body)
+    tree = parse(made)
     blank = len(cell.body) - len(cell.body.lstrip("\n"))
     for call in ast.walk(tree) if tree else ():
         if isinstance(call, ast.Call) and _is_magic(call):
@@ -87,14 +89,6 @@ def _python(cell: Cell, notebook: Notebook) -> str:
     if tree is None or raw is not None:
         return cell.body if tree is None else made
     return "\n" * blank + made  # IPython drops blank lines above the first statement
-
-
-def _parsed(text: str) -> ast.Module | None:
-    flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    try:
-        return compile(text, "<cell>", "exec", flags, dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return None
 
 
 def _is_magic(call: ast.Call) -> bool:
@@ -152,38 +146,3 @@ def _in_cell(error: SyntaxError, cell: Cell, shift: int) -> SyntaxError:
         ),
     )
     return error
-
-
-def _bound_first(tree: ast.Module) -> set[str]:
-    """Return names that straight-line top-level statements bind before anything reads them."""
-    bound: set[str] = set()
-    read: set[str] = set()
-    for statement in tree.body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
-                read.add(node.id)
-            elif isinstance(node, ast.Global):
-                read.update(node.names)
-        if isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
-            read.add(statement.target.id)
-        bound.update(name for name in _binds(statement) if name not in read)
-    return bound
-
-
-def _binds(statement: ast.stmt) -> set[str]:
-    match statement:
-        case ast.Assign(targets=targets):
-            parts = [n for t in targets for n in ast.walk(t)]
-            return {n.id for n in parts if isinstance(n, ast.Name) and _is_store(n)}
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr()):
-            return {name}
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return {name}
-        case ast.Import(names=names) | ast.ImportFrom(names=names):
-            return {a.asname or a.name.partition(".")[0] for a in names}
-        case _:
-            return set()
-
-
-def _is_store(name: ast.Name) -> bool:
-    return isinstance(name.ctx, ast.Store)

@@ -93,6 +93,7 @@ class Collector:
         emitter.emit_value(FINAL, process_state(seeded=self._history.seeded), How.FINAL, finished())
         emitter.segments.close()
         listing = Listing(self._texts, self._cell, self._body.text)
+        listing.add_sources(emitter.items)
         listing.add_code(self._seen)
         listing.add_values(emitter.by_value)
         drifted = changed_on_disk(self._packages())
@@ -109,7 +110,7 @@ class Collector:
             path=tuple(search_path()),
             argv=tuple(sys.argv),
             segments=tuple(emitter.segments.names),
-            left_out=dict(emitter.failures),
+            left_out={**self._hidden(), **emitter.failures},
             notes=(*self._notes(), *drifted, *self._state.notes),
             objects=emitter.objects,
         )
@@ -183,6 +184,12 @@ class Collector:
                 cell, node = found
                 for statement in node.body:
                     rules.refuse_addresses(statement, f"{code.co_name}() in {cell.label}")
+
+    def _hidden(self) -> dict[str, str]:
+        """Say of IPython's own names why a worker has none of them."""
+        read = {name for code in self._seen for name in codes.reads(code)}
+        own = {n for n in read if self._notebook.hidden(n) and not hasattr(builtins, n)}
+        return dict.fromkeys(own, "IPython's own names stay in the notebook.")
 
     def _notes(self) -> list[str]:
         return [

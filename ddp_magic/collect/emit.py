@@ -6,7 +6,6 @@ a value is unpickled, stands above it.
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,11 @@ from ddp_magic.collect.definitions import How, Item
 from ddp_magic.collect.explain import explain
 from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import kept, taken
+from ddp_magic.collect.literals import is_literal
 from ddp_magic.collect.provable import Proof, Unproved, names_at_definition, prove
 from ddp_magic.collect.segments import Segments, WriteError
 from ddp_magic.collect.texts import methods
 from ddp_magic.errors import CollectError
-from ddp_magic.masking import looks_secret
 from ddp_magic.pickling import Sender
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ class Emitter:
             return self._add(Item(name=name, how=How.IMPORT, text=line))
         if self._emit_source(name, value):
             return True
-        if _is_literal(name, value):
+        if is_literal(name, value):
             self._note_words(value)
             label = self._history.assigned_in(name)
             kind = type(value).__name__
@@ -141,7 +140,7 @@ class Emitter:
                 how=how,
                 text=text or f"{name} = {taken(name)}",
                 label=label,
-                kind=type(value).__qualname__,
+                kind="class" if isinstance(value, type) else type(value).__qualname__,
                 nbytes=nbytes,
                 why=self._whys.get(name, ""),
             )
@@ -154,7 +153,7 @@ class Emitter:
             CollectError: Its value cannot be sent.
         """
         key = f"override {bound.text}"
-        if bound.kind == "global" and _is_literal(bound.name, bound.value):
+        if bound.kind == "global" and is_literal(bound.name, bound.value):
             text = f"{bound.name} = {bound.value!r}"
             self._add(Item(name=key, how=How.OVERRIDE, text=text))
             return
@@ -248,15 +247,3 @@ class Emitter:
     def _note_words(self, value: Any) -> None:
         if isinstance(value, str):
             self.words.update(codes.words(value))
-
-
-def _is_literal(name: str, value: Any) -> bool:
-    """Whether the value may stand in the module for everyone to read, and says itself there."""
-    kind = type(value)
-    if kind is int:
-        return value.bit_length() < 1000
-    if kind is float:
-        return math.isfinite(value)
-    if kind in (str, bytes):
-        return len(value) < 1000 and not looks_secret(name)
-    return value is None or kind is bool

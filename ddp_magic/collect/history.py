@@ -88,8 +88,8 @@ class History:
                 yield star, name
 
     def assigned_in(self, name: str) -> str:
-        """Return the last cell that visibly bound a name, or an empty string."""
-        return self._binds.get(name, "")
+        """Return the last cell that visibly set a name or attribute, or an empty string."""
+        return self._binds.get(name) or self.targets.get(name, "")
 
 
 def _facts_of(text: str, notebook: Notebook) -> Iterator[_Facts]:

@@ -16,22 +16,23 @@ __all__ = ["import_line"]
 
 def import_line(name: str, obj: Any, history: History) -> str | None:
     """Return an import statement that binds the name to this very object, if there is one."""
-    if isinstance(obj, ModuleType):
-        return _module_line(name, obj)
+    if isinstance(obj, ModuleType) and not _is_importable(obj):
+        return None
     for module, attribute in history.imported_from(name):
         if _has(module, attribute, obj):
             return _from(module, attribute, name)
+    if isinstance(obj, ModuleType):
+        full = obj.__name__
+        return f"import {full}" if full == name else f"import {full} as {name}"
     named = isinstance(obj, (type, FunctionType, BuiltinFunctionType)) and importable(obj)
     if named and "." not in obj.__qualname__ and _has(obj.__module__, obj.__qualname__, obj):
         return _from(obj.__module__, obj.__qualname__, name)
     return None
 
 
-def _module_line(name: str, module: ModuleType) -> str | None:
-    full = module.__name__
-    if full == "__main__" or made_by_hand(module) or sys.modules.get(full) is not module:
-        return None
-    return f"import {full}" if full == name else f"import {full} as {name}"
+def _is_importable(module: ModuleType) -> bool:
+    name = module.__name__
+    return name != "__main__" and not made_by_hand(module) and sys.modules.get(name) is module
 
 
 def _has(module: str, attribute: str, obj: Any) -> bool:

@@ -19,27 +19,32 @@ def begun() -> str:
 
 def taken(key: str) -> str:
     """Return the expression that gives the next value."""
-    return _call("values", "take", repr(key))
+    return _call("values", "take", _quoted(key))
 
 
 def kept(key: str) -> str:
     """Return the statement that keeps the next value for a call in the body."""
-    return _call("values", "keep", repr(key))
+    return _call("values", "keep", _quoted(key))
 
 
 def refilled(target: str, key: str) -> str:
     """Return the statement that puts the next value into an imported container."""
-    return _call("values", "refill", f"{target}, {key!r}")
+    return _call("values", "refill", f"{target}, {_quoted(key)}")
 
 
 def finished() -> str:
     """Return the last of the definitions: random generators, and the file is closed."""
-    return _call("values", "finish", repr(FINAL))
+    return _call("values", "finish", _quoted(FINAL))
 
 
 def run() -> str:
     """Return the statement below ``if __name__ == "__main__":``."""
     return _call("program", "main")
+
+
+def _quoted(key: str) -> str:
+    plain = key.isprintable() and '"' not in key and "\\" not in key
+    return f'"{key}"' if plain else repr(key)
 
 
 def _call(module: str, function: str, arguments: str = "") -> str:

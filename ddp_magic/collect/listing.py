@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ddp_magic.collect.definitions import How
 from ddp_magic.collect.texts import first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType, FunctionType
 
+    from ddp_magic.collect.definitions import Item
     from ddp_magic.collect.notebook import Cell
     from ddp_magic.collect.texts import Texts
 
@@ -30,6 +32,13 @@ class Listing:
         numbered = enumerate((line + "\n" for line in lines), cell.first_line)
         self.texts: dict[str, dict[int, str]] = {cell.label: dict(numbered)}
         self.classes: dict[str, tuple[str, int, int]] = {}
+
+    def add_sources(self, items: Iterable[Item]) -> None:
+        """Add the lines of what went by source."""
+        for item in items:
+            if item.how is How.SOURCE:
+                numbered = enumerate(item.text.splitlines(keepends=True), item.first_line)
+                self.texts.setdefault(item.label, {}).update(numbered)
 
     def add_code(self, codes: Iterable[CodeType]) -> None:
         """Add the lines of functions."""

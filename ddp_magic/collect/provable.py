@@ -203,7 +203,7 @@ def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
 def _check_members(cell: CellText, node: ast.ClassDef, cls: type, space: dict[str, Any]) -> None:
     written = dict(_members(node))
     live = {name: value for name, value in vars(cls).items() if name not in _AUTOMATIC}
-    if written.keys() != live.keys():
+    if list(written) != list(live):
         raise Unproved("attributes were added or removed")
     for name, statement in written.items():
         if isinstance(statement, ast.expr):

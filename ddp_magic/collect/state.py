@@ -11,7 +11,7 @@ import copy
 import os
 import re
 import sys
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.definitions import How, Item
@@ -78,12 +78,21 @@ class State:
             return
         except Exception:
             return
-        own = isinstance(live, FunctionType) or not callable(live)
-        if isinstance(live, ModuleType) or (importable(live) and not own):
+        if isinstance(live, ModuleType) or self._is_original(live, target, root):
             return
         self._emitter.emit(root)
         if not self._emitter.emit_value(target, live, How.STATE, f"{target} = {taken(target)}"):
             self.notes.append(self._emitter.failures.pop(target))
+
+    def _is_original(self, live: Any, target: str, root: str) -> bool:
+        """Whether a library's own function or class is in its place again."""
+        owner = self._space[root]
+        home = getattr(owner, "__name__" if isinstance(owner, ModuleType) else "__module__", "")
+        return (
+            importable(live)
+            and live.__qualname__.rpartition(".")[2] == target.rpartition(".")[2]
+            and live.__module__.partition(".")[0] == str(home).partition(".")[0]
+        )
 
     def _emit_removed(self, target: str, root: str, label: str) -> None:
         holder, _, name = target.rpartition(".")

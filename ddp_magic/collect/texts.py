@@ -75,15 +75,18 @@ class Texts:
 
     @property
     def filenames(self) -> dict[str, str]:
-        """The file name of each label given so far."""
-        return {label: filename for filename, label in self._labels.items()}
+        """The file name of each cell's label given so far."""
+        return {label: name for name, label in self._labels.items() if label != name}
 
     def all(self) -> Iterator[tuple[str, str]]:
         """Yield label and text of every cell that ran."""
+        for filename, text in self._all():
+            yield self.label(filename), text
+
+    def _all(self) -> Iterator[tuple[str, str]]:
         for filename, entry in list(linecache.cache.items()):
-            label = self._notebook.label(filename)
-            if label and len(entry) == 4 and entry[1] is None:
-                yield label, "".join(entry[2])
+            if len(entry) == 4 and entry[1] is None and self._notebook.label(filename):
+                yield filename, "".join(entry[2])
 
     def cell(self, filename: str) -> CellText | None:
         """Return the cell behind a code object's file name."""
@@ -136,15 +139,24 @@ class Texts:
         return None
 
     def class_statement(self, cls: type) -> tuple[CellText, ast.ClassDef] | None:
-        """Return the statement that made a class, as far as its methods tell."""
+        """Return the statement that seems to have made a class; its members prove it or not.
+
+        A class without methods of its own says nothing of where it was made: then it is the last
+        class statement of that name.
+        """
         for func in methods(cls):
             cell = self.cell(func.__code__.co_filename)
-            line = func.__code__.co_firstlineno
-            for node in cell.tree.body if cell else ():
-                inside = first_line(node) <= line <= (node.end_lineno or 0)
-                if isinstance(node, ast.ClassDef) and node.name == cls.__name__ and inside:
+            for node in _class_statements(cell, cls.__name__):
+                if first_line(node) <= func.__code__.co_firstlineno <= (node.end_lineno or 0):
                     assert cell is not None
                     return cell, node
+        if any(self.cell(func.__code__.co_filename) for func in methods(cls)):
+            return None
+        for filename in reversed([name for name, _ in self._all()]):
+            cell = self.cell(filename)
+            for node in _class_statements(cell, cls.__name__):
+                assert cell is not None
+                return cell, node
         return None
 
     def lines(self, code: CodeType) -> dict[int, str]:
@@ -157,6 +169,11 @@ class Texts:
         last = found[1].end_lineno if found else max(numbers, default=code.co_firstlineno)
         first = code.co_firstlineno
         return dict(enumerate(cell.lines[first - 1 : last], first))
+
+
+def _class_statements(cell: CellText | None, name: str) -> list[ast.ClassDef]:
+    body = cell.tree.body if cell else []
+    return [node for node in body if isinstance(node, ast.ClassDef) and node.name == name][::-1]
 
 
 @functools.lru_cache(maxsize=4096)

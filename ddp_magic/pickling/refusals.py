@@ -79,7 +79,9 @@ def check(obj: Any) -> None:
     found = _refused(type(obj))
     if found:
         what, remedy = found
-        raise CannotTravel(f"{what} ({type(obj).__name__})", remedy, obj)
+        kind = type(obj).__name__
+        exact = "" if kind.lower() in what.lower() else f" ({kind})"
+        raise CannotTravel(what + exact, remedy, obj)
     if isinstance(obj, io.IOBase):
         _check_file(obj)
     elif type(obj) is _LOCK:

@@ -42,7 +42,7 @@ class Program:
     def __init__(self, run: RunDir, namespace: dict[str, Any] | None = None) -> None:
         self._run = run
         self._about: dict[str, Any] = json.loads(run.program.read_bytes())
-        self._names: dict[int, str] = {}
+        self._sources: dict[int, tuple[str, Any]] = {}
         self.namespace = _fresh_main(str(run.main)) if namespace is None else namespace
 
     def define(self) -> None:
@@ -53,7 +53,8 @@ class Program:
         for code in self._pieces(text, source_map):
             exec(code, self.namespace)
         # what came by source goes back by name
-        self._names = {id(self.namespace[name]): name for name in self._about["sources"]}
+        sources = ((name, self.namespace[name]) for name in self._about["sources"])
+        self._sources = {id(value): (name, value) for name, value in sources}
         listing.number_classes(self.namespace, source_map, self._about["classes"])
 
     def body(self) -> object:
@@ -69,7 +70,7 @@ class Program:
         filenames: dict[str, str] = self._about["filenames"]
         return Sender(
             main=self.namespace,
-            definition=lambda obj: self._names.get(id(obj)),
+            definition=lambda obj: self._sources.get(id(obj), (None,))[0],
             filename=lambda name: filenames.get(name, name),
         )
 

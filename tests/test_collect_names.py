@@ -1,0 +1,330 @@
+"""How each name travels: by import, literal, source or value, and what cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+import linecache
+import textwrap
+
+import pytest
+
+from ddp_magic.collect import How
+from ddp_magic.errors import CollectError
+from tests.kernel_side import KernelSide, kernel
+
+__all__ = ["kernel"]
+
+
+def how(kernel: KernelSide, name: str) -> tuple[How, str]:
+    definitions, _ = kernel.define(f"print({name})")
+    item = next(item for item in definitions.items if item.name == name)
+    return item.how, item.why or item.text.partition("\n")[0]
+
+
+@dataclasses.dataclass
+class Travel:
+    id: str
+    cells: list[str]
+    how: How
+    told: str = ""
+    name: str = "x"
+
+
+TRAVELS = [
+    Travel("int", ["x = 3"], How.LITERAL, "x = 3"),
+    Travel("float", ["x = 0.1"], How.LITERAL, "x = 0.1"),
+    Travel("none", ["x = None"], How.LITERAL, "x = None"),
+    Travel("text", ["x = 'a\\nb\\u2028'"], How.LITERAL, "x = 'a\\nb\\u2028'"),
+    Travel("lone surrogate", ["x = '\\ud800'"], How.LITERAL, r"x = '\ud800'"),
+    Travel("infinity", ["x = float('inf')"], How.VALUE),
+    Travel("subclass of int", ["import enum\nx = enum.IntEnum('x', 'a').a"], How.VALUE),
+    Travel("long text", ["x = 'a' * 5000"], How.VALUE),
+    Travel("secret", ["api_key = 'abc'"], How.VALUE, name="api_key"),
+    Travel("number that sounds secret", ["n_tokens = 5"], How.LITERAL, name="n_tokens"),
+    Travel("tuple", ["x = (1, 2)"], How.VALUE),
+    Travel("module", ["import json"], How.IMPORT, "import json", "json"),
+    Travel("module as", ["import os.path as x"], How.IMPORT, "import posixpath as x"),
+    Travel("submodule", ["from os import path as x"], How.IMPORT, "from os import path as x"),
+    Travel("from", ["from math import tau as x"], How.IMPORT, "from math import tau as x"),
+    Travel("star", ["from math import *"], How.IMPORT, "from math import tau", "tau"),
+    Travel("in a try", [("try:\n    import no_such_module as x\nexcept ImportError:\n"
+                        "    import json as x")], How.IMPORT, "import json as x"),
+    Travel("imported, then assigned", ["from math import tau as x", "x = 6"], How.LITERAL, "x = 6"),
+    Travel("importable without an import", ["import collections\nx = collections.Counter"],
+           How.IMPORT, "from collections import Counter as x"),
+    Travel("function", ["def x(a, b=1, *, c='d') -> int:\n    return a"], How.SOURCE,
+           "def x(a, b=1, *, c='d') -> int:"),
+    Travel("async function", ["async def x(): pass"], How.SOURCE, "async def x(): pass"),
+    Travel("class", ["class x:\n    'doc'\n    a = 1\n    def f(self): return super().f()"],
+           How.SOURCE, "class x:"),
+    Travel("class without methods", ["class x(ValueError): pass"], How.SOURCE,
+           "class x(ValueError): pass"),
+    Travel("class of class", ["class B: pass", "class x(B):\n    @property\n    def p(self): pass"],
+           How.SOURCE, "class x(B):"),
+    Travel("string annotation", ["def x(a: 'Later') -> 'x': pass"], How.SOURCE,
+           "def x(a: 'Later') -> 'x': pass"),
+    Travel("redefined", ["def x(): return 1", "def x(): return 2"], How.SOURCE,
+           "def x(): return 2"),
+    Travel("lambda", ["x = lambda: 1"], How.VALUE, "made under another name or inside a function"),
+    Travel("closure", ["def make():\n    n = 1\n    def x(): return n\n    return x\nx = make()"],
+           How.VALUE, "made under another name or inside a function"),
+    Travel("decorated", ["def deco(f): return f\n@deco\ndef x(): pass"], How.VALUE,
+           "is decorated"),
+    Travel("default by name", ["n = 1\ndef x(a=n): pass"], How.VALUE, "a default is not a literal"),
+    Travel("mutable default", ["def x(a=[]): pass"], How.VALUE, "a default is not a literal"),
+    Travel("attribute", ["def x(): pass\nx.n = 1"], How.VALUE, "has attributes"),
+    Travel("code replaced", ["def x(): return 1\ndef y(): return 2\nx.__code__ = y.__code__"],
+           How.VALUE, "its text is not what is live"),
+    Travel("docstring replaced", ["def x():\n    'a'\nx.__doc__ = 'b'"], How.VALUE,
+           "its docstring was changed"),
+    Travel("renamed", ["def x(): pass\nx.__name__ = 'z'"], How.VALUE,
+           "made under another name or inside a function"),
+    Travel("annotation rebound", ["class T: pass\ndef x(a: T): pass", "class T: pass"], How.VALUE,
+           "an annotation means something else now"),
+    Travel("by exec", ["exec('def x(): pass')"], How.VALUE, "its text is not what is live"),
+    Travel("after a future import", ["def x(): pass", "from __future__ import annotations"],
+           How.VALUE, "its text is not what is live"),
+    Travel("under a future import",
+           ["from __future__ import annotations", "def x(a: Later | None = None): pass"],
+           How.SOURCE, "def x(a: Later | None = None): pass"),
+    Travel("class attribute set", ["class x:\n    a = 1", "x.a = 2"], How.VALUE,
+           "a is not a literal, or was changed"),
+    Travel("class attribute added", ["class x:\n    a = 1", "x.b = 2"], How.VALUE,
+           "attributes were added or removed"),
+    Travel("method replaced", ["class x:\n    def f(self): pass\ndef g(self): pass\nx.f = g"],
+           How.VALUE, "its text was not found"),
+    Travel("one method replaced",
+           ["class x:\n    def f(self): pass\n    def g(self): pass", "x.g = lambda self: 1"],
+           How.VALUE, "g was replaced"),
+    Travel("base rebound", ["class B: pass\nclass x(B): pass", "class B: pass"], How.VALUE,
+           "a base means something else now"),
+    Travel("base hooks", ["class B:\n    def __init_subclass__(cls): pass\nclass x(B): pass"],
+           How.VALUE, "a base has __init_subclass__"),
+    Travel("metaclass", ["import abc\nclass x(abc.ABC): pass"], How.VALUE,
+           "has the metaclass ABCMeta"),
+    Travel("statement in a class", ["class x:\n    a = 1\n    print(a)"], How.VALUE,
+           "its body has more than methods and literals"),
+    Travel("dataclass", ["import dataclasses\n@dataclasses.dataclass\nclass x:\n    a: int = 1"],
+           How.VALUE, "is decorated"),
+    Travel("alias", ["def f(): pass\nx = f"], How.VALUE,
+           "made under another name or inside a function"),
+    Travel("class that holds itself", ["class x:\n    def f(self): pass\nx.me = x()"], How.VALUE,
+           "attributes were added or removed"),
+    Travel("in an indented block", ["if True:\n    def x(): pass"], How.VALUE,
+           "its text is not what is live"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("travel", TRAVELS, ids=lambda travel: travel.id)
+def test_a_name_travels(kernel: KernelSide, travel: Travel):
+    kernel.cells(*travel.cells)
+
+    found, told = how(kernel, travel.name)
+
+    assert found is travel.how
+    if travel.told:
+        assert told == travel.told
+
+
+def test_only_what_the_body_reaches_is_collected(kernel: KernelSide):
+    kernel.cells(
+        "import json, math\nused = 1\nunused = object()",
+        "def helper():\n    return math.pi * used\ndef train():\n    return helper()\n"
+        "def other():\n    return unused",
+    )
+
+    definitions, _ = kernel.define("train()")
+
+    assert {item.name for item in definitions.items if item.how is not How.FINAL} == {
+        "train", "helper", "math", "used",
+    }  # fmt: skip
+
+
+def test_names_that_only_strings_say_are_collected_where_code_looks_them_up(kernel: KernelSide):
+    kernel.cells("def alpha(): return beta\nbeta = 2\ndef gamma(): return 3")
+
+    assert "alpha" not in kernel.gather("print('alpha')").names
+    assert {"alpha", "beta"} <= kernel.gather("globals()['alpha']()").names
+    assert "gamma" not in kernel.gather("globals()['alpha']()").names
+
+
+def test_names_of_ipython_itself_stay_and_say_so(kernel: KernelSide):
+    kernel.cells("6 * 7")
+
+    definitions, _ = kernel.define("print(Out, open, exit)")
+
+    assert [item.name for item in definitions.items] == ["state of the process"]
+    assert definitions.left_out == {"Out": "IPython's own names stay in the notebook."}
+
+
+def test_text_comes_from_what_ran_and_not_from_what_the_cell_says_now(kernel: KernelSide):
+    kernel.cells("def f():\n    return 'ran'")
+    filename = kernel.space["f"].__code__.co_filename
+    entry = linecache.cache[filename]
+    linecache.cache[filename] = (*entry[:2], ["def f():\n", "    return 'edited'\n"], filename)
+
+    assert how(kernel, "f") == (How.VALUE, "its text is not what is live")
+
+
+REFUSED = {
+    "file": (
+        "fh = open('d.txt', 'w')",
+        "fh.write('x')",
+        (
+            "fh (assigned in Cell In[1]) is an open file (TextIOWrapper of 'd.txt'), which no "
+            "worker can have. Open it inside the %%ddp cell."
+        ),
+    ),
+    "lock": (
+        "import threading\nmutex = threading.Lock()\n_ = mutex.acquire()",
+        "mutex",
+        (
+            "mutex (assigned in Cell In[1]) is a lock that is held, which no worker can have. "
+            "Release it first, or make it inside the %%ddp cell."
+        ),
+    ),
+    "lock inside": (
+        """
+        import threading
+        class Pool:
+            def __init__(self):
+                self.inner = {'guard': [threading.RLock()]}
+        class T:
+            def __init__(self):
+                self.pool = Pool()
+            def train(self): pass
+        trainer = T()
+        _ = trainer.pool.inner['guard'][0].acquire()
+        """,
+        "trainer.train()",
+        (
+            "trainer.pool.inner['guard'][0] (trainer was assigned in Cell In[1]) is an RLock that "
+            "is held, which no worker can have. Release it first, or make it inside the %%ddp cell."
+        ),
+    ),
+    "generator": (
+        "stream = (i for i in range(3))",
+        "list(stream)",
+        (
+            "stream (assigned in Cell In[1]) is a generator, which no worker can have. "
+            "Call the generator function inside the %%ddp cell."
+        ),
+    ),
+    "database": (
+        "import sqlite3\ndb = sqlite3.connect(':memory:')",
+        "db.execute('select 1')",
+        (
+            "db (assigned in Cell In[1]) is a database connection, which no worker can "
+            "have. Open it inside the %%ddp cell."
+        ),
+    ),
+    "socket in a closure": (
+        """
+        import socket
+        def make():
+            s = socket.socket()
+            return lambda: s
+        peer = make()
+        """,
+        "peer()",
+        (
+            "peer (its variable s) (peer was assigned in Cell In[1]) is a socket, which no "
+            "worker can have. Open it inside the %%ddp cell."
+        ),
+    ),
+    "executor": (
+        "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)",
+        "pool",
+        (
+            "pool (assigned in Cell In[1]) is an executor with its threads or processes "
+            "(ThreadPoolExecutor), which no worker can have. Make it inside the %%ddp cell."
+        ),
+    ),
+    "slots": (
+        """
+        class S:
+            __slots__ = ('file',)
+        s = S()
+        s.file = open('d.txt', 'w')
+        """,
+        "s",
+        (
+            "s.file (s was assigned in Cell In[1]) is an open file (TextIOWrapper of 'd.txt'), "
+            "which no worker can have. Open it inside the %%ddp cell."
+        ),
+    ),
+    "own objection": (
+        """
+        class Device:
+            def __reduce__(self):
+                raise RuntimeError('ask ops for a token')
+        rack = [Device()]
+        """,
+        "rack",
+        (
+            "rack[0] (rack was assigned in Cell In[1]) is a Device that cannot be pickled "
+            "(RuntimeError: ask ops for a token). Make it inside the %%ddp cell, or give its class "
+            "a __reduce__."
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_what_no_worker_can_have_is_refused_with_its_place(kernel: KernelSide, name: str):
+    cell, body, told = REFUSED[name]
+    kernel.cells(textwrap.dedent(cell))
+
+    with pytest.raises(CollectError) as refused:
+        kernel.gather(body)
+
+    assert str(refused.value) == told
+
+
+def test_all_that_no_worker_can_have_is_told_at_once(kernel: KernelSide):
+    kernel.cells("a = (i for i in [])\nb = (i for i in [])")
+
+    with pytest.raises(CollectError) as refused:
+        kernel.gather("a, b")
+
+    assert [line.split()[0] for line in str(refused.value).splitlines()] == ["a", "b"]
+
+
+def test_what_only_a_function_reads_is_left_out_and_the_worker_says_why(kernel: KernelSide):
+    kernel.cells(
+        "rows = (i for i in range(3))",
+        "class T:\n    def train(self): return 'trained'\n    def debug(self): return next(rows)",
+    )
+
+    assert kernel.rank("T().train()").value == "trained"
+    done = kernel.rank("T().debug()")
+
+    why = (
+        "rows (assigned in Cell In[1]) is a generator, which no worker can have. "
+        "Call the generator function inside the %%ddp cell."
+    )
+    assert done.code == 1
+    assert "NameError: name 'rows' is not defined" in done.err
+    assert done.err.splitlines()[-1] == f"%%ddp could not send it: {why}"
+    assert kernel.define("T().train()")[0].notes == (
+        f"rows stays behind, and code that reads it will fail: {why}",
+    )
+
+
+def test_idle_locks_go_along(kernel: KernelSide):
+    kernel.cells("import threading, queue\nlocks = [threading.Lock(), threading.RLock(), "
+                 "threading.Condition(), threading.Event(), queue.Queue()]")  # fmt: skip
+
+    assert kernel.rank("[type(l).__name__ for l in locks if l.__class__]").value == [
+        "lock", "RLock", "Condition", "Event", "Queue",
+    ]  # fmt: skip
+
+
+def test_a_name_that_exists_nowhere_fails_in_the_worker_as_in_the_notebook(kernel: KernelSide):
+    done = kernel.rank("x = 1\nundefined_thing")
+
+    assert done.err.endswith("NameError: name 'undefined_thing' is not defined\n")
+    assert 'File "Cell In[1]", line 3, in <module>' in done.err
