@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Failure", "explain", "oom_kills"]
 
-_OWN, _LOST_PEER, _STOPPED = 0, 1, 2  # worker.errors.Kind, which lives on the other side
+_OWN, _UNFINISHED, _LOST_PEER, _STOPPED = range(4)  # worker.errors.Kind, of the other side
 _TAIL = 3000
 """Characters of a crashed rank's stderr that are shown."""
 
@@ -31,7 +31,8 @@ class Failure:
 
     Attributes:
         rank: The rank.
-        kind: 0 the program's own, 1 lost its peer, 2 stopped from outside.
+        kind: 0 the program's own, 1 likewise but stopped while handling it, 2 lost its peer,
+            3 stopped from outside.
         time: When, seconds since the epoch.
         line: One line, as ``ValueError: diverged``.
         text: Traceback or explanation, several lines.
@@ -109,7 +110,7 @@ def _killed(run: RunDir, ending: Ending, rank: int, oom_kills_before: int) -> Fa
         return None
     kind = _OWN
     text = ""
-    if rank in ending.killed or code == -signal.SIGTERM:
+    if rank in ending.killed or code in (-signal.SIGTERM, 128 + signal.SIGTERM):
         kind, line = _STOPPED, "stopped"
     elif code is not None and code >= 0:
         line = f"it left with exit code {code} and without an exception"
@@ -145,9 +146,9 @@ def _fold(others: list[Failure], cause: Failure) -> list[str]:
     """Return a line for each group of the other ranks."""
     groups: dict[str, list[int]] = {}
     for other in others:
-        if other.kind == _OWN and other.line == cause.line:
+        if other.kind <= _UNFINISHED and other.line == cause.line:
             said = "failed in the same way"
-        elif other.kind == _OWN:
+        elif other.kind <= _UNFINISHED:
             said = f"failed too: {other.line}"
         elif other.kind == _LOST_PEER:
             said = f"lost its peer ({other.line[:120]})"

@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "keep", "place"]
 
-_KEPT = ("main.py", "body.py", "sourcemap.json", "values.pkl", "blobs", "logs", "agent.log")
+_KEPT = (
+    "main.py",
+    "body.py",
+    "program.json",
+    "sourcemap.json",
+    "values.pkl",
+    "blobs",
+    "logs",
+    "agent.log",
+)
 
 
 def place(line: Options, run: RunDir) -> Path | None:
@@ -31,11 +40,7 @@ def check(line: Options, run: RunDir) -> None:
         OptionError: The directory exists and is not empty, or is a file.
     """
     target = place(line, run)
-    if (
-        target is not None
-        and target.exists()
-        and not (target.is_dir() and _is_empty(target))
-    ):
+    if target is not None and target.exists() and not (target.is_dir() and _is_empty(target)):
         raise OptionError(
             f"--keep {target}: there is something already. Name a directory that does not exist, "
             "or an empty one."

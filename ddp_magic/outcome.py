@@ -85,7 +85,7 @@ def judge(
             plan.gpus, environ=os.environ, kernel_pid=os.getpid()
         ),
     )
-    own = cause if cause is not None and cause.kind == 0 else None
+    own = cause if cause is not None and cause.kind <= 1 else None
     if stopping_since is not None and own is not None and own.time < stopping_since:
         stopping_since = None  # it had failed before anybody asked it to stop
     if stopping_since is not None:

@@ -78,6 +78,17 @@ class Notebook:
         """The notebook's namespace."""
         return self.shell.user_ns
 
+    def when(self, marker: Path, act: Callable[[], None]) -> threading.Thread:
+        """Act, in a thread of its own, once the marker file is there."""
+
+        def wait() -> None:
+            until(marker.exists)
+            act()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        return thread
+
     def interrupt_at(self, marker: Path, times: int = 1) -> threading.Thread:
         """Interrupt this process as Jupyter does, once the marker file is there.
 

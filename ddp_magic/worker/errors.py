@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
     from ddp_magic.sourcemap import SourceMap
 
-__all__ = ["Kind", "exit_code", "record"]
+__all__ = ["Kind", "exit_code", "kind", "record"]
 
 _OURS = str(Path(__file__).parent.parent)
 _LOST_PEER = (
@@ -42,9 +42,11 @@ class Kind(IntEnum):
 
     OWN = 0
     """An error of the user's program, or an exit code that is not 0."""
-    LOST_PEER = 1
+    UNFINISHED = 1
+    """An error that the rank was still handling when it was stopped: most likely its own."""
+    LOST_PEER = 2
     """A collective that failed, as it does when another rank is gone."""
-    STOPPED = 2
+    STOPPED = 3
     """An interrupt or a termination from outside."""
 
 
@@ -79,19 +81,18 @@ def record(
     *,
     rank: int,
     attempt: int,
-    source_map: SourceMap | None,
-    stopped: bool = False,
+    source_map: SourceMap,
+    kind: Kind,
 ) -> None:
     """Write what the kernel needs to explain this error to `RunDir.error`."""
     _cut(error, set())
     text = "".join(traceback.TracebackException.from_exception(error).format())
-    if source_map is not None:
-        text = source_map.relabel(text)
+    text = source_map.relabel(text)
     told: dict[str, Any] = {
         "rank": rank,
         "attempt": attempt,
         "time": time.time(),
-        "kind": Kind.STOPPED if stopped else kind(error),
+        "kind": kind,
         "type": type(error).__name__,
         "message": str(error)[:_LIMIT],
         "traceback": text if len(text) < _LIMIT else text[: _LIMIT // 2] + text[-_LIMIT // 2 :],

@@ -15,15 +15,12 @@ from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors, lifeline, stdio
 from ddp_magic.worker.program import NO_VALUE, Program
+from ddp_magic.worker.termination import Terminated, Termination
 
 if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
 
 __all__ = ["Rank"]
-
-
-class Terminated(SystemExit):
-    """The agent stops this worker because another one failed; lets `finally` blocks run."""
 
 
 class Rank:
@@ -36,7 +33,7 @@ class Rank:
         self.local_rank = int(os.environ["LOCAL_RANK"])
         self.attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
         self.job = json.loads(run.job.read_bytes())
-        self.stopped = False
+        self.termination: Termination
         self.program = Program(run)
         self.before: dict[str, object] = {}
 
@@ -49,8 +46,7 @@ class Rank:
         identity = {"rank": self.rank, "attempt": self.attempt, "pid": os.getpid()}
         tell(self.run, ev="worker", local_rank=self.local_rank, **identity)
         lifeline.watch(self.lifeline)
-        if self.rank == 0:
-            signal.signal(signal.SIGTERM, self.on_term)
+        self.termination = Termination(raises=self.rank == 0, failing=self.tell_unfinished)
         code, value = self.train()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
@@ -59,12 +55,6 @@ class Rank:
             self.save(code, value)
         tell(self.run, ev="done", code=code, **identity)
         stdio.leave(code)
-
-    def on_term(self, *_: object) -> NoReturn:
-        """Turn the agent's SIGTERM into an exception, once."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.stopped = True
-        raise Terminated(128 + signal.SIGTERM)
 
     def train(self) -> tuple[int, object]:
         """Run the user's program; return the exit code and the body's value."""
@@ -87,17 +77,23 @@ class Rank:
 
             torch.cuda.set_device(self.local_rank)
 
-    def tell_error(self, error: BaseException) -> None:
-        """Record why the program ended."""
-        source_map = SourceMap.read(self.run.source_map)
+    def tell_error(self, error: BaseException, kind: errors.Kind | None = None) -> None:
+        """Record why the program ended, by default with the kind that the error itself shows."""
+        if isinstance(error, Terminated):
+            kind = errors.Kind.STOPPED
         errors.record(
             self.run,
             error,
             rank=self.rank,
             attempt=self.attempt,
-            source_map=source_map,
-            stopped=self.stopped,
+            source_map=SourceMap.read(self.run.source_map),
+            kind=kind or errors.kind(error),
         )
+
+    def tell_unfinished(self, error: BaseException) -> None:
+        """Record the error that this rank was handling when it was stopped."""
+        if errors.kind(error) == errors.Kind.OWN:
+            self.tell_error(error, errors.Kind.UNFINISHED)
 
     def save(self, code: int, value: object) -> None:
         """Write what comes back: the named outputs, the value, and what the body bound."""
