@@ -26,7 +26,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from playwright.sync_api import Browser, Locator, Page, WebSocket
+    from playwright.sync_api import Browser, Error, Locator, Page, WebSocket
 
 __all__ = ["Jupyter", "Notebook", "Traffic", "jupyter"]
 
@@ -63,13 +63,18 @@ class Notebook:
         page: Playwright's page.
         path: The file.
         traffic: What came from the kernel.
-        problems: Uncaught errors of the page, and what it said of our panel on its console.
+        problems: Uncaught errors of the panel's code (Notebook 7 has some of its own).
     """
 
     page: Page
     path: Path
     traffic: Traffic = field(default_factory=Traffic)
     problems: list[str] = field(default_factory=list)
+
+    def note_error(self, error: Error) -> None:
+        """Keep an uncaught error of a module that came from the kernel (a blob)."""
+        if "blob:" in (error.stack or ""):
+            self.problems.append(str(error))
 
     def run(self, index: int, *, wait: bool = True) -> Locator:
         """Run a cell and return its output area; with `wait`, when the cell has ended."""
@@ -155,7 +160,7 @@ class Jupyter:
         page = notebook.page
         page.set_default_timeout(PATIENCE)
         page.on("websocket", notebook.traffic.watch)
-        page.on("pageerror", lambda error: notebook.problems.append(str(error)))
+        page.on("pageerror", notebook.note_error)
         workspace = f"lab/workspaces/w{time.monotonic_ns()}/tree" if app == "lab" else "notebooks"
         page.goto(f"{self.url}/{workspace}/{path.name}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
