@@ -76,15 +76,24 @@ class _Page:
         for text in new:
             self.lines.extend(text.rstrip("\n").split("\n"))
 
+    def gap(self) -> None:
+        if self.lines and self.lines[-1]:
+            self.lines.append("")
+
+    def comment(self, text: str) -> None:
+        """Add one comment line, whatever a type or an override is called."""
+        self.lines.append("# " + "".join(c if c.isprintable() else " " for c in text))
+
     def add_source(self, item: Item) -> None:
-        self.add("", f"# {item.label}")
+        self.gap()
+        self.comment(item.label)
         first = len(self.lines) + 1
         self.add(item.text)
         region = Region(
             first=first, last=len(self.lines), label=item.label, cell_first=item.first_line
         )
         self.regions.append(region)
-        self.add("")
+        self.gap()
 
     def add_class(self, name: str, text: list[str]) -> None:
         first = len(self.lines) + 1
@@ -94,19 +103,23 @@ class _Page:
 
 def _render(definitions: Definitions, header: Sequence[str]) -> _Page:
     page = _Page()
-    page.add(*(f"# {line}" for text in header for line in text.splitlines()))
+    for text in header:
+        page.comment(text)
     page.add("# Written by %%ddp. Definitions are in the notebook's own words where these are what")
     page.add("# is live; take() loads everything else from values.pkl. No cell runs again.")
-    page.add(*_futures(definitions.flags), lines.begun(), "")
+    page.add(*_futures(definitions.flags), lines.begun())
     for how in (How.IMPORT, How.LITERAL):
-        first = [item for item in definitions.items if item.how is how]
-        page.add(*(item.text for item in first), *([""] if first else []))
+        page.gap()
+        page.add(*(item.text for item in definitions.items if item.how is how))
+    page.gap()
     for item in definitions.items:
         if item.how is How.SOURCE:
             page.add_source(item)
         elif item.how not in (How.IMPORT, How.LITERAL):
-            page.add(f"# {_origin(item)}", item.text)
-    page.add("", 'if __name__ == "__main__":', f"    {lines.run()}")
+            page.comment(_origin(item))
+            page.add(item.text)
+    page.gap()
+    page.add('if __name__ == "__main__":', f"    {lines.run()}")
     _add_classes(page, definitions)
     return page
 
@@ -116,7 +129,7 @@ def _add_classes(page: _Page, definitions: Definitions) -> None:
         page.add("", "# Classes that were sent by value, for reading (and for inspect.getsource):")
     for name, (label, first, last) in definitions.classes.items():
         text = [definitions.texts[label][n].rstrip("\n") for n in range(first, last + 1)]
-        page.add(f"# {label}")
+        page.comment(label)
         page.add_class(name, text)
 
 

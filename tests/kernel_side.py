@@ -18,7 +18,7 @@ from ddp_magic.rundir import RunDir
 from tests.collect_adapter import FakeNotebook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ddp_magic.collect import Reached
     from ddp_magic.overrides import Bound
@@ -102,7 +102,15 @@ class KernelSide:
         script.write(definitions, run, header=["a test"])
         return definitions, run
 
-    def rank(self, body: str, overrides: Sequence[Bound] = (), script: str = _RANK) -> Rank:
+    def rank(
+        self,
+        body: str,
+        overrides: Sequence[Bound] = (),
+        *,
+        script: str = _RANK,
+        meanwhile: Callable[[], object] = tuple,
+    ) -> Rank:
+        """Run a body in a fresh process; its value is read after `meanwhile` ran in here."""
         definitions, run = self.define(body, overrides)
         done = subprocess.run(
             [sys.executable, "-c", script, str(run.path)],
@@ -112,6 +120,7 @@ class KernelSide:
             check=False,
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
         )
+        meanwhile()
         path = run.results / "value.pkl"
         value = None
         if path.exists():

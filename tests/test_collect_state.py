@@ -128,8 +128,8 @@ def test_a_module_that_changed_on_disk_is_told(kernel: KernelSide, monkeypatch):
 
     assert kernel.define("own_edited.val()")[0].notes == (
         (
-            "own_edited has changed on disk since this notebook imported it, and the workers import "
-            "the file as it is now. Reload it, or restart the kernel, to have the same here."
+            "own_edited has changed on disk since this notebook imported it, and the workers "
+            "import the file as it is now. Reload it, or restart the kernel, to have the same here."
         ),
     )
 

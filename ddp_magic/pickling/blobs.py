@@ -52,6 +52,10 @@ class BlobWriter:
         self._files = 0
         self.nbytes = 0
 
+    def has(self, key: object) -> bool:
+        """Whether a buffer was placed."""
+        return key in self._known
+
     def place(self, key: object, data: memoryview, keep: object) -> Blob:
         """Return where the buffer lies, writing it the first time that `key` is seen.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import io
 import logging
 import sys
 import threading
@@ -22,6 +23,8 @@ __all__ = ["importable", "made_by_hand", "reduce"]
 
 def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
     """Write an object of the standard library, or None where it is none of these."""
+    if isinstance(obj, io.IOBase):
+        return _stream(obj)
     if kind in _REDUCERS:
         return _REDUCERS[kind](obj)
     if kind is types.FunctionType and hasattr(obj, "_clear_cache") and hasattr(obj, "registry"):
@@ -46,6 +49,12 @@ def made_by_hand(module: types.ModuleType) -> bool:
     name = module.__name__
     plain = getattr(module, "__spec__", None) is None and not getattr(module, "__file__", None)
     return plain and name not in sys.builtin_module_names and name != "__main__"
+
+
+def _stream(obj: io.IOBase) -> tuple[Any, ...] | None:
+    names = ("stdin", "stdout", "stderr")
+    found = [n for n in names if obj in (getattr(sys, n), getattr(sys, f"__{n}__"))]
+    return (rebuild.stream, (found[0],)) if found else None
 
 
 def _cached(obj: Any) -> tuple[Any, ...] | None:

@@ -156,11 +156,15 @@ class Pickler(cloudpickle.Pickler):
         return (
             objects.reduce(obj, kind)
             or arrays.reduce(obj, kind, self._blobs)
-            or tensors.reduce(obj, kind)
+            or tensors.reduce(obj, kind, self._blobs)
         )
 
     def _dynamic_function_reduce(self, func: Any) -> Any:
         """Replace cloudpickle's way with functions (its Pickler calls this method)."""
+        owner, _, name = func.__qualname__.rpartition(".")
+        cls = self.sender.main.get(owner)
+        if isinstance(cls, type) and vars(cls).get(name) is func and self.sender.definition(cls):
+            return getattr, (cls, name)  # a method of a class that the receiver has
         self.sender.by_value(func)
         return functions.reduce(func, self._function_getnewargs(func)[1])
 

@@ -164,6 +164,11 @@ def context_variable(name: str, default: tuple[Any, ...], value: tuple[Any, ...]
     return made
 
 
+def stream(name: str) -> Any:
+    """Return this process's own stream."""
+    return getattr(sys, name)
+
+
 def module(name: str, *, registered: bool) -> ModuleType:
     """Make a module that no file stands for."""
     made = ModuleType(name)

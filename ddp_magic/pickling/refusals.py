@@ -92,8 +92,8 @@ def check(obj: Any) -> None:
 
 
 def _check_file(file: io.IOBase) -> None:
-    in_memory = isinstance(file, (io.StringIO, io.BytesIO))
-    if in_memory or file in (sys.stdout, sys.stderr, sys.stdin):
+    own = (sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    if isinstance(file, (io.StringIO, io.BytesIO)) or file in own:
         return
     state = "a closed file" if file.closed else "an open file"
     name = getattr(file, "name", None)

@@ -37,8 +37,7 @@ def storage_id(obj: Any, blobs: BlobWriter) -> tuple[Any, ...] | None:
     on_cpu = whole if device == "cpu" else whole.cpu()
     nbytes = on_cpu.nbytes()
     data = memory_at(on_cpu.data_ptr(), nbytes) if nbytes else memoryview(b"")
-    # two Python objects may stand for one storage; the C++ object tells
-    blob = blobs.place(("storage", whole._cdata), data, (whole, on_cpu))  # noqa: SLF001
+    blob = blobs.place(_key(whole), data, (whole, on_cpu))
     return ("storage", *blob, str(obj.dtype) if typed else None, device)
 
 
@@ -67,7 +66,7 @@ def _untyped(torch: Any, blob: Blob, blobs: BlobReader) -> Any:
     return made
 
 
-def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
+def reduce(obj: Any, kind: type, blobs: BlobWriter) -> tuple[Any, ...] | None:
     """Write a tensor where torch's own way loses something, else None."""
     torch = sys.modules.get("torch")
     if torch is None or kind not in (torch.Tensor, torch.nn.Parameter):
@@ -78,7 +77,7 @@ def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
             "Send .detach() of it",
             obj,
         )
-    if obj.layout is torch.strided and not obj.is_meta and kind is torch.Tensor and _is_cut(obj):
+    if kind is torch.Tensor and obj.layout is torch.strided and _is_cut(obj, blobs):
         part: Callable[..., Any] = functools.partial(
             rebuild.small_view, requires_grad=obj.requires_grad
         )
@@ -89,6 +88,14 @@ def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
     return None
 
 
-def _is_cut(tensor: Any) -> bool:
+def _is_cut(tensor: Any, blobs: BlobWriter) -> bool:
     needed = tensor.nelement() * tensor.element_size()
-    return tensor.untyped_storage().nbytes() > 4 * needed + _SLACK
+    whole = tensor.untyped_storage()
+    if tensor.is_meta or whole.nbytes() <= 4 * needed + _SLACK:
+        return False
+    return not blobs.has(_key(whole))
+
+
+def _key(storage: Any) -> tuple[str, int]:
+    # two Python objects may stand for one storage; the C++ object tells
+    return "storage", storage._cdata  # noqa: SLF001
