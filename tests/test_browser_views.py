@@ -7,6 +7,7 @@ import shutil
 import nbformat
 import pytest
 
+from tests import browser
 from tests.browser import jupyter
 
 pytestmark = pytest.mark.browser
@@ -29,7 +30,7 @@ play([
 ])
 """
 STOP = """
-play([started(), StateChanged(time=0.0, state=RunState.RUNNING), Until("never")])
+play([started(shown=(0, 1)), out("from zero\\n"), out("from one\\n", 1), Until("never")])
 """
 HOSTILE = """
 play([*hostile_steps(), Until("{go}")], end=hostile_end())
@@ -105,8 +106,9 @@ def test_output_is_live_while_the_cell_blocks_and_the_record_takes_its_place(lab
 def test_stop_reaches_a_blocking_cell_by_message_and_kill_follows_by_keyboard(lab):
     output = lab.run(2, wait=False)
     panel = output.locator(".ddp-magic")
-    stop = panel.get_by_role("button", name="Stop")
-    stop.click()
+    panel.locator(".ddp-pane", has_text="rank 0").get_by_text("from zero").wait_for()
+    panel.locator(".ddp-pane", has_text="rank 1").get_by_text("from one").wait_for()
+    panel.get_by_role("button", name="Stop").click()
     panel.get_by_text("interrupted: 30 s to finish").wait_for()
     kill = panel.get_by_role("button", name="Kill")
     kill.wait_for()
@@ -186,6 +188,11 @@ def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
     go(server, "flood")
     panel.get_by_text("lines not shown here").first.wait_for()
     assert panel.locator(".ddp-line").count() <= 2100
+    log = panel.locator(".ddp-log").element_handle()
+    last = log.evaluate("log => { log.scrollTop = 0; return log.textContent.slice(-99); }")
+    arrived = "([log, last]) => log.textContent.slice(-99) !== last"
+    lab.page.wait_for_function(arrived, arg=[log, last])
+    assert log.evaluate("log => log.scrollTop") == 0, "who reads above is not torn away"
     lab.wait_for_end()
 
     assert lab.page.evaluate("window.stall") < 1500
@@ -199,8 +206,9 @@ def test_without_subshells_stop_interrupts_the_kernel(server, app):
     notebook.kernel("kernel.commsOverSubshells = 'disabled'")
     notebook.run(0)
     output = notebook.run(1, wait=False)
-    output.get_by_role("button", name="Stop").click()
-    output.get_by_text("interrupted: 30 s to finish").wait_for()
+    panel = output.locator(".ddp-magic")
+    panel.get_by_role("button", name="Stop").click()
+    panel.get_by_text("interrupted: 30 s to finish").wait_for()
     assert not notebook.ended()
     kill = output.get_by_role("button", name="Kill")
     while not notebook.ended():  # it may go between a look and a click
@@ -211,3 +219,14 @@ def test_without_subshells_stop_interrupts_the_kernel(server, app):
     output.get_by_text("['interrupt', 'interrupt']").wait_for()
     assert notebook.problems == []
     notebook.close()
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail), ("", pytest.skip)])
+def test_a_machine_without_chromium_fails_in_ci_and_skips_elsewhere(
+    ci, outcome, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(browser, "CHROMIUM", "/nowhere/chromium")
+    monkeypatch.setenv("CI", ci)
+
+    with pytest.raises(outcome.Exception, match="apt-get install chromium"), jupyter(tmp_path):
+        pass

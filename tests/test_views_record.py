@@ -45,11 +45,11 @@ def test_the_text_reads_well_in_a_diff():
     assert drawn["text/plain"].splitlines() == [
         "%%ddp run-3 failed in 4.2 s",
         "Cell In[7] · 2 workers on CPU",
+        "rank 1 failed: ValueError: diverged",
         "lr=0.05 → Trainer(lr)",
         "note: first try",
         "warning: never communicated",
         "tensors came back on the CPU",
-        "rank 1 failed: ValueError: diverged",
         "in the notebook: history",
         "did not come back: model: rank 0 was killed",
         "root cause:",

@@ -292,7 +292,9 @@ function hideRecord(model) {
   const name = model.get("record_class");
   const style = document.createElement("style");
   if (/^ddp-magic-[0-9a-f]+$/.test(name)) {
-    style.textContent = `.${name}, .jp-OutputArea-child:has(.${name}) { display: none }`;
+    // two rules: a browser without :has() drops the second alone
+    const hidden = "{ display: none }";
+    style.textContent = `.${name} ${hidden} .jp-OutputArea-child:has(.${name}) ${hidden}`;
   }
   return style;
 }

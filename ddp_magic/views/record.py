@@ -38,7 +38,8 @@ _STATE_COLOURS = {
 }
 _PRE = (
     "margin:2px 0 6px;padding:4px 8px;font-family:monospace;font-size:12px;line-height:1.35;"
-    "white-space:pre-wrap;overflow-wrap:anywhere;border-left:2px solid #8b949e66"
+    "max-height:22em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
+    "border-left:2px solid #8b949e66"
 )
 _CODE = "background:none;padding:0"
 _PROSE = _CODE + ";font:inherit"  # in a code element only so that nothing is typeset
@@ -166,7 +167,7 @@ def _title(picture: Picture, now: float | None) -> tuple[str, str, list[str]]:
 
 def _facts(picture: Picture) -> list[_Fact]:
     started, ended = picture.started, picture.ended
-    facts = [_Fact("", [picture.reason], 600)]
+    facts = [_Fact("", [ended.summary if ended else picture.reason], 800)]
     if started:
         facts.append(_Fact("", started.overrides, 1800, _CODE))
         facts.append(_Fact("note", [started.note], 500))
@@ -174,7 +175,6 @@ def _facts(picture: Picture) -> list[_Fact]:
         notices = [notice.text for notice in picture.notices if notice.warning is warning]
         facts.append(_Fact("warning" if warning else "", notices, 1000))
     if ended:
-        facts.append(_Fact("", [ended.summary], 800))
         facts.append(_Fact("in the notebook", ended.outputs, 1000, _CODE))
         facts.append(_Fact("did not come back", ended.missing, 1400))
     return facts
