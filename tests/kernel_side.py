@@ -118,7 +118,10 @@ class KernelSide:
             text=True,
             timeout=60,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
+            },
         )
         meanwhile()
         path = run.results / "value.pkl"

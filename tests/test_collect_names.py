@@ -148,6 +148,36 @@ def test_names_that_only_strings_say_are_collected_where_code_looks_them_up(kern
     assert "gamma" not in kernel.gather("globals()['alpha']()").names
 
 
+REACHING = {
+    "globals": "globals()['alpha']()",
+    "eval": "eval('alpha()')",
+    "vars": "vars()['alpha']()",
+    "__main__": "import __main__\ngetattr(__main__, 'alpha')()",
+    "sys.modules": "import sys\ngetattr(sys.modules['__main__'], 'alpha')()",
+    "get_type_hints": "import typing\ndef f(x: 'alpha'): pass\ntyping.get_type_hints(f)",
+}
+NOT_REACHING = {
+    "plain": "print('alpha')",
+    "getattr": "getattr(str, 'alpha', 1)",
+    "vars of something": "import types\nvars(types.SimpleNamespace(alpha=1))['alpha']",
+    "docstring": "def f():\n    'alpha'\n    return eval('1')\nf()",
+}
+
+
+@pytest.mark.parametrize("name", REACHING)
+def test_code_that_looks_names_up_by_string_reaches_them(kernel: KernelSide, name: str):
+    kernel.space["alpha"] = 1
+
+    assert "alpha" in kernel.gather(REACHING[name]).names
+
+
+@pytest.mark.parametrize("name", NOT_REACHING)
+def test_a_string_alone_reaches_nothing(kernel: KernelSide, name: str):
+    kernel.space["alpha"] = 1
+
+    assert "alpha" not in kernel.gather(NOT_REACHING[name]).names
+
+
 def test_names_of_ipython_itself_stay_and_say_so(kernel: KernelSide):
     kernel.cells("6 * 7")
 

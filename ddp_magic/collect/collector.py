@@ -52,6 +52,7 @@ class Collector:
         self._state = State(notebook.user_ns, self._history, self._emitter)
         self._seen: set[CodeType] = set()
         self._names: set[str] = set()
+        self._guessed: set[str] = set()
         self._modules: dict[str, None] = {}
         self._imported: set[str] = set()
         self._by_string = False
@@ -74,7 +75,7 @@ class Collector:
             raise CollectError("\n".join(failed))
         self._refuse_reached()
         return Reached(
-            names=frozenset(self._names),
+            names=frozenset(self._names | self._guessed),
             tree=self._body.tree,
             stores=frozenset(self._body.stores),
         )
@@ -144,7 +145,7 @@ class Collector:
         while self._by_string:
             found = {n for n in self._emitter.words if self._emitter.wanted(n)}
             new = sorted(n for n in found if not self._emitter.known(n))
-            self._names |= found
+            self._guessed |= found
             if not new:
                 return
             for name in new:
@@ -195,4 +196,5 @@ class Collector:
         return [
             f"{name} stays behind, and code that reads it will fail: {why}"
             for name, why in self._emitter.failures.items()
+            if name not in self._guessed - self._names
         ]

@@ -57,6 +57,7 @@ class Texts:
         self._flags = flags
         self._cells: dict[str, CellText | None] = {}
         self._labels: dict[str, str] = {}
+        self._taken: set[str] = set()
 
     def label(self, filename: str) -> str:
         """Return the cell's name, or the file name where it is no cell's.
@@ -64,12 +65,12 @@ class Texts:
         Two silent cells may have one number; each keeps a name of its own.
         """
         if filename not in self._labels:
-            label = self._notebook.label(filename) or filename
-            others = set(self._labels.values())
-            count = 2
-            while label in others:
-                label = f"{self._notebook.label(filename)} ({count})"
+            plain = label = self._notebook.label(filename) or filename
+            count = 1
+            while label in self._taken:
                 count += 1
+                label = f"{plain} ({count})"
+            self._taken.add(label)
             self._labels[filename] = label
         return self._labels[filename]
 
