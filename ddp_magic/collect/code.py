@@ -27,7 +27,7 @@ _READS = frozenset(
 )
 _BY_STRING = frozenset({"globals", "eval", "exec", "get_type_hints"})
 _OWN_NAMESPACE = frozenset({"vars", "locals", "dir"})
-_HAS_DOCSTRING = 0x4000000  # inspect.CO_HAS_DOCSTRING, from Python 3.13 on
+_HAS_DOCSTRING = 0x4000000  # inspect.CO_HAS_DOCSTRING, from Python 3.14 on
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:
@@ -107,7 +107,7 @@ def _asks_own_namespace(code: CodeType) -> bool:
 
 
 def _has_docstring(code: CodeType) -> bool:
-    if sys.version_info >= (3, 13):
+    if sys.version_info >= (3, 14):
         return bool(code.co_flags & _HAS_DOCSTRING)
     is_function = bool(code.co_flags & inspect.CO_NEWLOCALS) and code.co_name != "<lambda>"
     return is_function and bool(code.co_consts) and isinstance(code.co_consts[0], str)
