@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _NEVER = 10**8  # seconds
+_TOGETHER = 2.0
+"""Seconds within which guard and kernel count as killed together."""
 
 
 def main(run: RunDir, guard: int) -> int:
@@ -29,11 +32,18 @@ def main(run: RunDir, guard: int) -> int:
     # still removes what the workers started.
     if os.getppid() != guard:
         return 70
-    lifeline.watch(os.dup(0), before=lambda: _clean_up(run))
+    above = os.dup(0)
+    lifeline.watch(above, before=lambda: _clean_up(run))
     os.environ["DDP_MAGIC_AGENT"] = str(os.getpid())
     spec = json.loads(run.spec.read_bytes())
     tell(run, ev="agent", pid=os.getpid())
-    return _launch(run, spec)
+    try:
+        return _launch(run, spec)
+    finally:
+        # The workers have lifelines of their own. When these are what ended them, the thread that
+        # cleans up is at work, and leaving now would stop it; it ends us when it is done.
+        while lifeline.is_cut(above):
+            time.sleep(1)
 
 
 def _launch(run: RunDir, spec: dict[str, Any]) -> int:
@@ -110,11 +120,11 @@ def _pipes(run: RunDir) -> Any:
 
 def _clean_up(run: RunDir) -> None:
     """Kill what the workers started; remove the directory too where the kernel is gone as well."""
-    from ddp_magic.processes import kill_all, marked, start_time
+    from ddp_magic.processes import kill_marked, start_time, wait_gone
 
-    kill_all(marked(run.path))
+    kill_marked(run.path)
     owner = json.loads((run.path.parent / "owner.json").read_bytes())
-    if start_time(owner["pid"]) != owner["start"]:
+    if not wait_gone([owner["pid"]], _TOGETHER) or start_time(owner["pid"]) != owner["start"]:
         shutil.rmtree(run.path.parent, ignore_errors=True)
 
 

@@ -37,6 +37,7 @@ class Ending:
 
     Attributes:
         ok: Whether every rank left with 0.
+        agent: The agent's exit status, negative for a signal; None while it lives.
         codes: Exit code by rank, as the agent saw it; negative for a signal.
         announced: Exit code by rank, as the worker announced it; None where it was killed.
         grouped: Whether a process group was made; None where unknown.
@@ -49,6 +50,7 @@ class Ending:
 
     def __init__(self) -> None:
         self.ok = False
+        self.agent: int | None = None
         self.codes: dict[int, int] = {}
         self.announced: dict[int, int | None] = {}
         self.grouped: bool | None = None
@@ -182,6 +184,7 @@ class Follower:
                 self.ending.grouped = item["used"]
             case "ended":
                 self.ending.ok = item["ok"]
+                self.ending.agent = item["agent"]
                 self.ending.left = item["left"]
                 self.ending.lost = item["lost"]
             case _:

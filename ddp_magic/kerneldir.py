@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ddp_magic.processes import boot_id, kill_all, marked, start_time
+from ddp_magic.processes import boot_id, kill_marked, start_time
 from ddp_magic.rundir import RunDir, place_error, remove_tree
 
 __all__ = ["KernelDir", "sweep"]
@@ -84,7 +84,7 @@ def sweep() -> list[Path]:
             with open(path / "lock", "rb") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if same_boot:
-                    kill_all(marked(path))
+                    kill_marked(path)
                 remove_tree(path)
                 gone.append(path)
     return gone

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddp_magic.errors import LaunchFailed
-from ddp_magic.processes import kill_all, marked, wait_gone
+from ddp_magic.processes import kill_marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -164,12 +164,7 @@ class Guard:
 
     def sweep(self) -> None:
         """Kill every process of this run that outlived its guard."""
-        for _ in range(100):
-            left = marked(self.run.path)
-            if not left:
-                return
-            kill_all(left)
-            wait_gone(left, 0.1)
+        kill_marked(self.run.path)
 
     def _command(self, letter: str) -> None:
         assert self._process.stdin is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,9 @@ def judge(
         names=plan.options.output,
         finished=ending.ok,
     )
-    error, summary = _error(state, cause, text, plan, why_stopped, lost=lost)
+    error, summary = _error(state, cause, text, why_stopped)
+    if state == RunState.FAILED and cause is None:
+        error, summary = _launch_error(plan, ending, lost=lost)
     return Outcome(
         state=state,
         summary=summary,
@@ -110,25 +113,26 @@ def judge(
 
 
 def _error(
-    state: RunState,
-    cause: failure.Failure | None,
-    text: str,
-    plan: Prepared,
-    why_stopped: str,
-    *,
-    lost: bool,
+    state: RunState, cause: failure.Failure | None, text: str, why_stopped: str
 ) -> tuple[DdpError | None, str]:
     """Return what to raise, and the line for the record."""
-    if state == RunState.SUCCEEDED:
-        return None, ""
     if state == RunState.STOPPED:
         return RunStopped(f"The run was stopped: {why_stopped}."), why_stopped.splitlines()[0]
     if cause is not None:
         error = WorkerFailed(text, rank=cause.rank, cause=cause.line)
         return error, f"rank {cause.rank} failed: {cause.line}"
+    return None, ""
+
+
+def _launch_error(plan: Prepared, ending: Ending, *, lost: bool) -> tuple[LaunchFailed, str]:
+    """Return what to raise where no rank has failed by itself."""
     if lost:
-        what = "The process that watches over the workers was killed; they were ended too."
+        what = "The guard, which watches over the workers, was killed, and they were ended with it."
         return LaunchFailed(f"{what} Run the cell again."), "the guard was killed"
+    if ending.agent is not None and ending.agent < 0:
+        name = signal.Signals(-ending.agent).name
+        what = f"The workers' launcher was killed by {name}, and they were ended with it."
+        return LaunchFailed(f"{what} Run the cell again."), f"the launcher was killed by {name}"
     words = said(plan.run)
     what = "The workers could not be started. torch.distributed.run said:"
     return LaunchFailed(f"{what}\n{words}"), "the workers could not be started"

@@ -22,6 +22,7 @@ __all__ = [
     "descendants",
     "die_with_parent",
     "kill_all",
+    "kill_marked",
     "marked",
     "start_time",
     "subreaper",
@@ -85,6 +86,8 @@ def marked(run: Path) -> list[int]:
             at = environment.find(want)
             if at >= 0 and environment[at + len(want) :][:1] in (b"\0", b"/", b""):
                 found.append(pid)
+    # The newest first: should we be killed half-way, the agent is still there to go on.
+    found.sort(reverse=True)
     return [p for p in found if p != os.getpid() and start_time(p) is not None]
 
 
@@ -93,6 +96,20 @@ def kill_all(find: list[int]) -> None:
     for pid in find:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)
+
+
+def kill_marked(run: Path) -> None:
+    """Kill every process of a run until none is seen in three looks.
+
+    One look is not enough: a process in the middle of execve(2) has no environment to read.
+    """
+    unseen = 0
+    end = time.monotonic() + 10
+    while unseen < 3 and time.monotonic() < end:
+        found = marked(run)
+        unseen = 0 if found else unseen + 1
+        kill_all(found)
+        time.sleep(0.02)
 
 
 def die_with_parent(parent: int) -> None:

@@ -60,9 +60,13 @@ class Notebook:
         self.shell.run_line_magic("load_ext", "ddp_magic")
 
     def run(self, cell: str) -> Shown:
-        """Run a cell."""
+        """Run a cell, whose common indent goes."""
+        return self.run_raw(textwrap.dedent(cell).strip("\n"))
+
+    def run_raw(self, cell: str) -> Shown:
+        """Run a cell as it is."""
         self._capture.readouterr()
-        result = self.shell.run_cell(textwrap.dedent(cell).strip("\n"), store_history=True)
+        result = self.shell.run_cell(cell, store_history=True)
         out, err = self._capture.readouterr()
         error = result.error_before_exec or result.error_in_exec
         return Shown(value=result.result, error=error, out=out, err=err)

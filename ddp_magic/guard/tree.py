@@ -63,14 +63,21 @@ class Tree:
         kill_all(descendants(os.getpid(), but=self._agent.pid))
 
     def sweep(self, meanwhile: Callable[[], None]) -> list[int]:
-        """Kill everything; return what could not be killed. A dying writer may need `meanwhile`."""
+        """Kill everything; return what could not be killed. A dying writer may need `meanwhile`.
+
+        Nothing is left once three looks have found nothing: a look at /proc is no snapshot, and a
+        process whose parent dies while it is read hangs on nobody for a moment.
+        """
         end = time.monotonic() + UNKILLABLE
-        while (left := descendants(os.getpid())) and time.monotonic() < end:
+        left: list[int] = []
+        unseen = 0
+        while unseen < 3 and time.monotonic() < end:
+            left = descendants(os.getpid())
+            unseen = 0 if left else unseen + 1
             kill_all(left)
             meanwhile()
             self._reap()
             time.sleep(0.005)
-        self._reap()
         return left
 
     def _reap(self) -> None:

@@ -7,6 +7,7 @@ end-of-file on the inherited stdin works everywhere but needs the GIL for a mome
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from ddp_magic.processes import die_with_parent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["arm", "free_stdin", "watch"]
+__all__ = ["arm", "free_stdin", "is_cut", "watch"]
 
 
 def arm(parent: int) -> int:
@@ -30,6 +31,11 @@ def free_stdin() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+
+
+def is_cut(lifeline: int) -> bool:
+    """Whether the guard is gone: nothing is ever written, so readable means end-of-file."""
+    return bool(select.select([lifeline], [], [], 0)[0])
 
 
 def watch(lifeline: int, before: Callable[[], None] | None = None) -> None:
