@@ -33,7 +33,8 @@ def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
         )
         error = notebook.run_raw(source).error
         assert (type(error).__name__ if error else None) == raises
-    notebook.run_raw(f"open({str(tmp_path / 'probe')!r}, 'a').write('x')")
+    probe = tmp_path / "probe"
+    notebook.run_raw(f"_probe = open({str(probe)!r}, 'a'); _probe.write('x'); _probe.close()")
     largest = Largest(nothing_left) if "max_artifact_bytes" in case else None
 
     shown = notebook.run_raw("%%ddp --nproc 1\n" + case["body"])
@@ -43,7 +44,7 @@ def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
         assert normal(shown.out) == normal(case["reference"]["stdout"])
     else:
         assert all(word in shown.told for word in case["expect"]["must_mention"]), shown.told
-    assert (tmp_path / "probe").read_text() == "x"
+    assert probe.read_text() == "x"
     if largest is not None:
         assert largest.stop() <= case["max_artifact_bytes"]
 
