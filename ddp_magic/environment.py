@@ -55,18 +55,8 @@ def environment(
         colour: Whether the view draws colours.
         extra: The line's --env, which wins over everything.
     """
-    env = {
-        name: value
-        for name, value in base.items()
-        if name not in _STRIPPED and not name.startswith(_STRIPPED_PREFIXES)
-    }
-    if env.get("MPLBACKEND", "").startswith("module://"):
-        del env["MPLBACKEND"]  # ipykernel's inline backend needs a kernel
+    env = _inherited(base)
     env.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // world_size)))
-    # Fresh interpreters would each iterate sets of str in an order of their own, and ranks that
-    # build a vocabulary from a set would train different models without a word.
-    if env.get("PYTHONHASHSEED", "random") == "random":
-        env["PYTHONHASHSEED"] = "0"
     env |= {
         "GLOO_SOCKET_IFNAME": _LOOPBACK,
         "NCCL_SOCKET_IFNAME": f"={_LOOPBACK}",  # "=" is NCCL's exact match
@@ -76,6 +66,22 @@ def environment(
     if colour and "NO_COLOR" not in env:
         env["FORCE_COLOR"] = "1"
     return {**env, **devices, **extra}
+
+
+def _inherited(base: Mapping[str, str]) -> dict[str, str]:
+    """Return what the workers take over from the kernel."""
+    env = {
+        name: value
+        for name, value in base.items()
+        if name not in _STRIPPED and not name.startswith(_STRIPPED_PREFIXES)
+    }
+    if env.get("MPLBACKEND", "").startswith("module://"):
+        del env["MPLBACKEND"]  # ipykernel's inline backend needs a kernel
+    # Fresh interpreters would each iterate sets of str in an order of their own, and ranks that
+    # build a vocabulary from a set would train different models without a word.
+    if env.get("PYTHONHASHSEED", "random") == "random":
+        env["PYTHONHASHSEED"] = "0"
+    return env
 
 
 def _cores() -> int:

@@ -86,13 +86,9 @@ def judge(
             plan.gpus, environ=os.environ, kernel_pid=os.getpid()
         ),
     )
-    own = cause if cause is not None and cause.kind <= 1 else None
-    if stopping_since is not None and own is not None and own.time < stopping_since:
-        stopping_since = None  # it had failed before anybody asked it to stop
-    if stopping_since is not None:
-        state, cause, text = RunState.STOPPED, None, ""
-    else:
-        state = RunState.SUCCEEDED if ending.ok else RunState.FAILED
+    state = _state(ending, cause, stopping_since)
+    if state == RunState.STOPPED:
+        cause, text = None, ""
     came = results.load(
         plan.run,
         plan.definitions.receiver(user_ns),
@@ -110,6 +106,15 @@ def judge(
         notices=tuple(_notices(plan, ending, state)),
         results=came,
     )
+
+
+def _state(ending: Ending, cause: failure.Failure | None, stopping_since: float | None) -> RunState:
+    """Return the final state; a run that had failed before anybody stopped it has failed."""
+    own = cause if cause is not None and cause.kind <= 1 else None
+    failed_first = own is not None and stopping_since is not None and own.time < stopping_since
+    if stopping_since is not None and not failed_first:
+        return RunState.STOPPED
+    return RunState.SUCCEEDED if ending.ok else RunState.FAILED
 
 
 def _error(
