@@ -49,6 +49,7 @@ class Run:
         self.started = time.time()
         self.alarm = interrupts.Alarm()
         self.plan: Prepared
+        self._guard: Guard | None = None
         self._obeyed = 0
         self._ended: float | None = None
         self._stopping_since: float | None = None
@@ -65,13 +66,14 @@ class Run:
         """
         with ExitStack() as stack:
             stack.callback(self.alarm.close)
+            self.runs.check_free()
             self.plan = stack.enter_context(self._prepared())
             stack.enter_context(self.runs.going(self))
             stack.enter_context(interrupts.caught(self.alarm))
             self._open_view()
-            stack.enter_context(self._launched())
-            self._follow()
-            return self._end()
+            guard = stack.enter_context(self._launched())
+            self._follow(guard)
+            return self._end(guard)
 
     # -- before ---------------------------------------------------------------------------------
 
@@ -88,8 +90,11 @@ class Run:
         try:
             yield plan
         finally:
-            keeping.keep(self.line, run)
-            run.clean()
+            if self._guard is None:
+                run.remove()
+            else:
+                keeping.keep(self.line, run)
+                run.clean()
 
     def _open_view(self) -> None:
         self._drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self.alarm.ring)
@@ -110,17 +115,17 @@ class Run:
             self._drawing.notice(text)
 
     @contextmanager
-    def _launched(self) -> Generator[None]:
+    def _launched(self) -> Generator[Guard]:
         """Start everything; whatever happens meanwhile, leave no process."""
         self._follower = Follower(self.plan.run, self.plan.placement.world_size)
-        self._guard = self._start()
-        self.runs.watch_over(self._guard)
+        guard = self._guard = self._start()
+        self.runs.watch_over(guard)
         try:
-            yield
+            yield guard
         finally:
-            while not self._follower.ended and not self._guard.lost:
-                self._guard.kill()
-                self._guard.wait(_TICK)
+            while not self._follower.ended and not guard.lost:
+                guard.kill()
+                guard.wait(_TICK)
                 list(self._follower.read())
 
     def _start(self) -> Guard:
@@ -153,12 +158,12 @@ class Run:
 
     # -- meanwhile ------------------------------------------------------------------------------
 
-    def _follow(self) -> None:
+    def _follow(self, guard: Guard) -> None:
         """Show what happens and obey wishes to stop, until nothing of the run is left."""
-        while not self._follower.ended and not self._guard.lost:
-            self._guard.wait(_TICK, self.alarm.fd)
+        while not self._follower.ended and not guard.lost:
+            guard.wait(_TICK, self.alarm.fd)
             self._look()
-            self._obey()
+            self._obey(guard)
         self._look()
 
     def _look(self) -> None:
@@ -166,25 +171,25 @@ class Run:
             self._drawing.show(event)
         self._drawing.tick()
 
-    def _obey(self) -> None:
+    def _obey(self, guard: Guard) -> None:
         """Interrupt on the first wish to stop, kill on the second; interrupt when time is up."""
         if self.alarm.count > self._obeyed:
             self._obeyed = self.alarm.count
             if self._stopping_since is None:
-                self._interrupt("interrupted")
+                self._interrupt(guard, "interrupted")
             else:
-                self._guard.kill()
+                guard.kill()
         limit = self.line.timeout
         if limit and self._stopping_since is None and time.time() - self.started > limit:
             found = self.stacks()
-            self._interrupt(f"--timeout: {limit:g} s are over", found)
+            self._interrupt(guard, f"--timeout: {limit:g} s are over", found)
 
-    def _interrupt(self, reason: str, stacks_then: str = "") -> None:
+    def _interrupt(self, guard: Guard, reason: str, stacks_then: str = "") -> None:
         self._why_stopped = "\n\n".join(filter(None, [reason, stacks_then]))
         grace = f"{reason}; {self.line.grace:g} s to finish, a second interrupt kills"
         self._drawing.show(StateChanged(time=time.time(), state=RunState.STOPPING, reason=grace))
         self._stopping_since = time.time()
-        self._guard.interrupt()
+        guard.interrupt()
 
     def stop(self) -> None:
         """Interrupt the run, or kill it when it was interrupted before; from any thread."""
@@ -192,6 +197,8 @@ class Run:
 
     def stacks(self) -> str:
         """Return every rank's stacks; from any thread."""
+        if self._guard is None:
+            return "No worker has been started yet."
         return stacks.take(self.plan.run, self._guard, self.plan.placement.world_size)
 
     def status(self, now: float) -> str:
@@ -203,12 +210,12 @@ class Run:
 
     # -- at the end -----------------------------------------------------------------------------
 
-    def _end(self) -> Any:
+    def _end(self, guard: Guard) -> Any:
         """Bind what came back, draw the record, return the value or raise."""
         found = outcome.judge(
             self.plan,
             self._follower.ending,
-            lost=self._guard.lost and not self._follower.ended,
+            lost=guard.lost and not self._follower.ended,
             why_stopped=self._why_stopped,
             stopping_since=self._stopping_since,
             oom_kills=self._oom_kills,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.errors import UserError
 from ddp_magic.kerneldir import KernelDir, sweep
+from ddp_magic.rundir import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -55,19 +56,26 @@ class Runs:
         self._drop_old_logs()
         return self._home.new_run(self._number)
 
-    @contextmanager
-    def going(self, run: Run) -> Generator[None]:
-        """Hold `run` as the current one.
+    def check_free(self) -> None:
+        """Refuse a second run at a time (its cell would have to run in another thread).
 
         Raises:
-            UserError: Another one is going on (its cell was started from another thread).
+            UserError: Another one is going on.
         """
         if self.current is not None:
             raise UserError(
                 f"Another run ({self.current.plan.run.run_id}) is still going on in this notebook. "
                 "Wait for it, or stop it with %ddp_stop."
             )
+
+    @contextmanager
+    def going(self, run: Run) -> Generator[None]:
+        """Hold `run` as the current one; what the one before left to be fetched goes."""
+        self.check_free()
         self.current = run
+        if self.last is not None:
+            self.results = None
+            remove_tree(self.last.plan.run.results)
         try:
             yield
         finally:
