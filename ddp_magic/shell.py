@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import uuid4
+
+from IPython.core.completer import SimpleCompletion, completion_matcher
 
 from ddp_magic.collect.notebook import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
 
 __all__ = ["Shell", "Ui"]
@@ -45,22 +50,35 @@ class Shell:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._raw = ""
+        self._undo = ExitStack()
         shell.events.register("pre_run_cell", self._before_cell)
+        self._undo.callback(shell.events.unregister, "pre_run_cell", self._before_cell)
 
     def listen(self, complete: Callable[[str, str, dict[str, Any]], list[str]]) -> None:
         """Complete %%ddp lines, and tolerate comment lines above one."""
 
-        def on_complete(_shell: InteractiveShell, event: Any) -> list[str]:
-            return complete(event.line, event.symbol, self.user_ns)
+        def match(context: CompletionContext) -> SimpleMatcherResult:
+            line = _ddp_line(context)
+            word = re.split(r"[\s,={$]", line)[-1]
+            offered = complete(line, word, self.user_ns) if line else []
+            return {
+                "completions": [SimpleCompletion(text=each) for each in offered],
+                "matched_fragment": word,
+                "suppress": bool(offered),  # on this line no Python names and no files
+                "ordered": True,
+            }
 
-        self._shell.set_hook("complete_command", on_complete, str_key="%%ddp")
-        self._shell.input_transformers_cleanup.append(_magic_first)
+        register = completion_matcher(identifier="ddp_magic", api_version=2)
+        self._add(self._shell.Completer.custom_matchers, register(match))
+        self._add(self._shell.input_transformers_cleanup, _magic_first)
+
+    def _add(self, listed: list[Any], item: object) -> None:
+        listed.append(item)
+        self._undo.callback(listed.remove, item)
 
     def close(self) -> None:
         """Take back what was registered."""
-        self._shell.events.unregister("pre_run_cell", self._before_cell)
-        if _magic_first in self._shell.input_transformers_cleanup:
-            self._shell.input_transformers_cleanup.remove(_magic_first)
+        self._undo.close()
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._raw = info.raw_cell or ""
@@ -159,6 +177,15 @@ class Shell:
         """The message that runs the cell."""
         kernel: Any = getattr(self._shell, "kernel", None)
         return kernel.get_parent() or {}
+
+
+def _ddp_line(context: CompletionContext) -> str:
+    """Return the %%ddp line up to the cursor; empty where the cursor is not on it."""
+    above = context.full_text.split("\n")[: context.cursor_line]
+    lines = _magic_first([*above, context.text_until_cursor])
+    if not re.match(r"%%ddp\s", lines[0]) or not all(n.endswith("\\") for n in lines[:-1]):
+        return ""
+    return " ".join([*(line[:-1] for line in lines[:-1]), lines[-1]])
 
 
 def _magic_first(lines: list[str]) -> list[str]:

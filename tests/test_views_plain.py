@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ddp_magic.events import Notice, RunState, StateChanged
+from ddp_magic.events import Notice, RunState, StateChanged, WorkerExited, WorkerStarted
 from ddp_magic.screen import LIVE_ROWS
 from ddp_magic.views.plain import BURST, LAST, PlainView
 from tests.display import FakeDisplay, ended, out, started
@@ -159,6 +159,29 @@ def test_what_happens_is_said_in_lines_on_stderr():
         f"%%ddp run-3 5,000 bytes are missing here, the log is full: {LOG}",
         "%%ddp run-3 failed in 2 min 05 s: ValueError · in the notebook: history",
         "%%ddp run-3 did not bring back model: rank 0 was killed",
+    ]
+
+
+def test_what_is_said_after_the_last_worker_left_stands_below_its_last_lines():
+    view = PlainView(display := FakeDisplay())
+    view.handle(started(world_size=2))
+    for rank in (0, 1):
+        view.handle(WorkerStarted(time=1.0, rank=rank, attempt=0, pid=7))
+    view.handle(out("warned\n", stream="stderr"))
+    view.handle(Notice(time=1.0, text="early"))
+    for rank in (0, 1):
+        view.handle(WorkerExited(time=1.0, rank=rank, attempt=0, exit_code=0))
+    view.handle(out("last words", stream="stderr"))
+    view.handle(Notice(time=1.0, text="late"))
+    view.handle(ended())
+    view.close()
+
+    assert display.err.splitlines()[1:] == [
+        "%%ddp run-3 note: early",  # a line is final at the second look
+        "warned",
+        "last words",
+        "%%ddp run-3 note: late",
+        "%%ddp run-3 succeeded in 4.2 s",
     ]
 
 

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ddp_magic.events import Notice, OutputChunk, RunEnded, RunStarted, RunState, StateChanged
+from ddp_magic.events import (
+    Notice,
+    OutputChunk,
+    RunEnded,
+    RunStarted,
+    RunState,
+    StateChanged,
+    WorkerExited,
+    WorkerStarted,
+)
 from ddp_magic.screen import Screen
 from ddp_magic.views import escape
 from ddp_magic.views.picture import SETTLE, duration, workers
@@ -63,6 +72,7 @@ class PlainView:
         self._started: RunStarted | None = None
         self._ended: RunEnded | None = None
         self._sources: dict[tuple[int, Stream], _Source] = {}
+        self._alive: set[int] | None = None
         self._raw = False
         self._raw_open = False
         self._credit = float(BURST)
@@ -75,6 +85,10 @@ class PlainView:
                 self._start(event)
             case OutputChunk():
                 self._output(event)
+            case WorkerStarted():
+                self._alive = (self._alive or set()) | {event.rank}
+            case WorkerExited():
+                self._alive = (self._alive or set()) - {event.rank}
             case StateChanged(state=RunState.STOPPING):
                 self._say("stopping" + (f": {event.reason}" if event.reason else ""))
             case Notice():
@@ -96,14 +110,19 @@ class PlainView:
 
     def close(self) -> None:
         """Write what is left, and how the run ended."""
+        self._flush()
+        self._end_raw_line()
+        if self._ended is not None:
+            self._say_end(self._ended)
+
+    def _flush(self) -> None:
+        """Write what was waited with: nobody changes it any more."""
         for source in self._sources.values():
             if self._raw:
                 self._write_raw(source, source.decoder.decode(b"", final=True))
             self._write(source, [line.text for line in source.screen.finish()])
+            source.screen = Screen(columns=COLUMNS)
             self._release(source)
-        self._end_raw_line()
-        if self._ended is not None:
-            self._say_end(self._ended)
 
     def _start(self, event: RunStarted) -> None:
         self._started = event
@@ -161,12 +180,16 @@ class PlainView:
         if source.last:
             text = "".join([*lines, *source.last])
             self._display.write(text, stderr=source.stream == "stderr")
+            source.held = 0
+            source.last.clear()
 
     def _gap(self, source: _Source, count: int) -> str:
         path = escape.line(str(source.log))
         return f"{source.label}… {count:,} line{'' if count == 1 else 's'}, see {path}\n"
 
     def _say(self, text: str) -> None:
+        if self._alive == set():
+            self._flush()
         self._end_raw_line()
         run_id = self._started.run_id if self._started else ""
         text = f"%%ddp {run_id} {text}" if run_id else f"%%ddp {text}"
