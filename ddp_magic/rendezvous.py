@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 
+import torch
 import torch.distributed as dist
 from torch.distributed.elastic.rendezvous import (
     RendezvousHandler,
@@ -23,6 +24,8 @@ __all__ = ["BACKEND", "LoopbackRendezvous", "register"]
 
 BACKEND = "ddp_magic_loopback"
 _HOST = "127.0.0.1"
+_LIBUV = torch.__version__ >= (2, 8)
+"""Until 2.8 torch's libuv server, the default, refused `master_listen_fd` (pytorch #150215)."""
 
 
 class LoopbackRendezvous(RendezvousHandler):
@@ -54,6 +57,7 @@ class LoopbackRendezvous(RendezvousHandler):
             is_master=True,
             wait_for_workers=False,
             master_listen_fd=listener.detach(),
+            use_libuv=_LIBUV,
         )
         self._round += 1
         bookkeeping = dist.PrefixStore(str(self._round), self._bookkeeping)
