@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import stat
 import tempfile
 from dataclasses import dataclass
+from json import dumps, loads
 from pathlib import Path
 from typing import Self
 
@@ -47,7 +47,7 @@ class KernelDir:
         except OSError as error:
             raise place_error(Path(os.environ.get("TMPDIR") or "/tmp"), error) from None  # noqa: S108
         owner = {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()}
-        RunDir(path).write(path / "owner.json", json.dumps(owner))
+        RunDir(path).write(path / "owner.json", dumps(owner))
         RunDir(path).write(path / "lock", "")
         return cls(path)
 
@@ -77,7 +77,7 @@ def sweep() -> list[Path]:
             private = stat.S_ISDIR(info.st_mode) and stat.S_IMODE(info.st_mode) == 0o700
             if not private or info.st_uid != os.getuid():
                 continue
-            owner = json.loads((path / "owner.json").read_bytes())
+            owner = loads((path / "owner.json").read_bytes())
             same_boot = owner["boot"] == boot_id()
             if same_boot and start_time(owner["pid"]) == owner["start"]:
                 continue

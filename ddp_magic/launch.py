@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,7 @@ class LaunchSpec:
             "worker": [str(_PACKAGE / "worker" / "boot.py")],
             "flags": flags,
         }
-        run.write(run.spec, json.dumps(spec))
+        run.write(run.spec, dumps(spec))
 
 
 class Guard:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 from contextlib import ExitStack, contextmanager
+from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic import failure, interrupts, keeping, outcome, stacks
@@ -153,7 +153,7 @@ class Run:
             "stores": plan.stores,
             "gpus": any(plan.placement.env.values()),
         }
-        run.write(run.job, json.dumps(job))
+        run.write(run.job, dumps(job))
         return Guard(run, spec)
 
     # -- meanwhile ------------------------------------------------------------------------------
