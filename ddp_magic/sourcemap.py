@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -71,13 +71,9 @@ class SourceMap:
 
         return re.sub(rf'File "[^"\n]*{re.escape(self.module)}", line (\d+)', cell, text)
 
-    def write(self, path: Path) -> None:
-        """Write the map as JSON."""
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
-
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read what `write` wrote."""
+        """Read what `script` wrote."""
         raw = json.loads(path.read_text(encoding="utf-8"))
         return cls(
             module=raw["module"],

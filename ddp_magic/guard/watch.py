@@ -70,6 +70,7 @@ class Guard:
         fcntl.flock(lock, fcntl.LOCK_SH)
         self.listen()
         self.tree.start()
+        os.chdir("/")  # keep no file system busy in the time after the run
         while self.tree.status() is None and not self.due():
             self.wait()
         self.end(self.tree.sweep(self.pump.drain))
