@@ -317,6 +317,35 @@ def test_a_save_in_progress_extends_the_grace(start):
     assert (guard.run.results / "model").exists()
 
 
+FAILS_BESIDE = """
+def fail(done): ready(); done(1)
+def other(done):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN); {what}
+    done(143)
+wait_for([worker(1, fail), worker(0, other)])
+"""
+
+
+def test_a_checkpoint_in_a_finally_extends_the_grace_after_a_failure(start, tmp_path):
+    write = f"""
+    with open({str(tmp_path / "checkpoint")!r}, "wb", 0) as f:
+        for _ in range(20): f.write(b"x" * 10**6); time.sleep(0.1)
+    open({str(tmp_path / "whole")!r}, "w").close()"""
+    guard = start(FAILS_BESIDE.format(what=write), world_size=2, grace=0.3)
+    ended(guard)
+
+    assert (tmp_path / "whole").exists()
+
+
+def test_printing_does_not_extend_the_grace(start):
+    shout = """
+    while True: os.write(1, b"y" * 10**5)"""
+    guard = start(FAILS_BESIDE.format(what=shout), world_size=2, grace=0.3)
+    ended(guard)
+
+    assert [e["ranks"] for e in events(guard) if e["ev"] == "killed"] == [[0]]
+
+
 def test_a_restarted_attempt_finds_no_orphan_of_the_one_before(start):
     guard = start(
         """

@@ -67,10 +67,13 @@ class Pump:
 
     Attributes:
         failed: Why output was lost (a full disk), or None.
+        moved: Bytes that came through so far, by rank.
     """
 
     def __init__(self, run: RunDir, ranks: int) -> None:
         self.failed: str | None = None
+        self.moved = [0] * ranks
+        self._ranks: dict[int, int] = {}
         self._logs: dict[int, Log] = {}
         for rank in range(ranks):
             for stream in ("stdout", "stderr"):
@@ -80,6 +83,7 @@ class Pump:
                 with contextlib.suppress(OSError):
                     fcntl.fcntl(fd, _F_SETPIPE_SZ, _CHUNK)
                 self._logs[fd] = Log(run, rank, stream)
+                self._ranks[fd] = rank
 
     @property
     def fds(self) -> list[int]:
@@ -92,6 +96,7 @@ class Pump:
             data = os.read(fd, _CHUNK)
         except BlockingIOError:
             return False
+        self.moved[self._ranks[fd]] += len(data)
         try:
             self._logs[fd].write(data)
         except OSError as error:

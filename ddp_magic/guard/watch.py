@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.guard.account import Account
 from ddp_magic.guard.group import Group, Worker
 from ddp_magic.guard.pump import Pump
+from ddp_magic.guard.saving import Saving
 from ddp_magic.guard.tree import Tree
 from ddp_magic.processes import LINUX, start_time, subreaper
 
@@ -32,8 +33,6 @@ ORPHAN_GRACE = 1.0
 """Seconds between the polite signal and the kill when the kernel is gone."""
 FAILURE_GRACE = 5.0
 """Seconds that the other ranks get to leave once one has failed (less if --grace is less)."""
-SAVE_GRACE = 3.0
-"""A deadline moves on while a result file was written within so many seconds."""
 TEARDOWN = 10.0
 """Seconds that the agent gets to leave once all workers have succeeded."""
 
@@ -52,6 +51,7 @@ class Guard:
         self.tell = self.account.tell
         self.group = Group(spec["world_size"])
         self.pump = Pump(run, spec["world_size"])
+        self.saving = Saving(run.results)
         self.selector = selectors.DefaultSelector()
         self.deadline: float | None = None
         self.merciless = False
@@ -108,17 +108,31 @@ class Guard:
     def wait(self) -> None:
         """Sleep until something happens or a deadline comes, and act on it."""
         now = time.monotonic()
-        times = [t - now for t in (self.deadline, self.failure_deadline) if t is not None]
-        for key, _ in self.selector.select(max(0.0, min(times, default=1.0 if LINUX else 0.1))):
+        deadlines = [t for t in (self.deadline, self.failure_deadline) if t is not None]
+        longest = 0.3 if deadlines else 1.0 if LINUX else 0.1
+        for key, _ in self.selector.select(max(0.0, min([longest, *(t - now for t in deadlines)]))):
             key.data()
         for worker in self.group.vanished():
             self.on_worker_gone(worker)
         if os.getppid() != self.kernel and not self.kernel_gone:
             self.on_kernel_gone()
-        if self.failure_deadline is not None and time.monotonic() >= self.failure_deadline:
+        if deadlines:
+            self.on_pending()
+
+    def on_pending(self) -> None:
+        """Look whether rank 0 is saving; end the others' grace after a failure if it is not."""
+        self.look()
+        due = self.failure_deadline is not None and time.monotonic() >= self.failure_deadline
+        if due and not self.saving.going_on:
             self.failure_deadline = None
             self.tell(ev="killed", ranks=[w.rank for w in self.group.living])
             self.group.kill()
+
+    def look(self) -> None:
+        """Take note of what rank 0 has written so far."""
+        for worker in self.group.living:
+            if worker.rank == 0:
+                self.saving.look(worker.pid, self.pump.moved[0])
 
     def on_term(self, *_: object) -> None:
         """Stop as for an interrupt when the system shuts down."""
@@ -187,6 +201,7 @@ class Guard:
                 self.stop(None, TEARDOWN)
         elif worker.code != 0 and self.failure_deadline is None:
             self.failure_deadline = time.monotonic() + min(FAILURE_GRACE, self.grace)
+            self.look()
 
     # -- what we do -----------------------------------------------------------------------------
 
@@ -194,6 +209,7 @@ class Guard:
         """Send the one graceful signal, if it is still to send, and set the deadline."""
         if number is not None and not self.signalled:
             self.signalled = self.tree.signal(number)
+        self.look()
         due = time.monotonic() + seconds
         self.deadline = due if self.deadline is None else min(due, self.deadline)
 
@@ -201,10 +217,10 @@ class Guard:
         """Whether the deadline is over; a save in progress moves it on, unless we are to kill."""
         if self.deadline is None or time.monotonic() < self.deadline:
             return False
-        if not self.merciless and self.saving():
-            self.deadline = time.monotonic() + 0.5
-            return False
-        return True
+        if self.merciless or not self.saving.going_on:
+            return True
+        self.deadline = time.monotonic() + 0.5
+        return False
 
     def decided(self) -> bool:
         """Whether no further attempt will come and the agent has nothing to add.
@@ -213,13 +229,6 @@ class Guard:
         """
         last = self.signalled or self.group.attempt >= self.restarts
         return self.group.succeeded or (last and self.group.announced)
-
-    def saving(self) -> bool:
-        """Whether rank 0 is writing results right now."""
-        newest = 0.0
-        with contextlib.suppress(OSError):
-            newest = max((e.stat().st_mtime for e in os.scandir(self.run.results)), default=0.0)
-        return bool(self.group.living) and time.time() - newest < SAVE_GRACE
 
     def end(self, left: list[int]) -> None:
         """Say once that the run is over and its output complete."""
