@@ -157,9 +157,16 @@ def test_what_happens_is_said_in_lines_on_stderr():
         "%%ddp run-3 warning: the workers never communicated",
         "%%ddp run-3 stopping: interrupted: 30 s to finish",
         f"%%ddp run-3 5,000 bytes are missing here, the log is full: {LOG}",
-        "%%ddp run-3 failed in 2 min 05 s: ValueError · in the notebook: history",
-        "%%ddp run-3 did not bring back model: rank 0 was killed",
+        "%%ddp run-3 failed in 2 min 05 s · in the notebook: history",
     ]
+
+
+def test_what_did_not_come_back_is_said_where_no_error_says_it():
+    view = PlainView(display := FakeDisplay())
+    view.handle(ended(missing=("model: too large",)))
+    view.close()
+
+    assert display.err.splitlines()[1:] == ["%%ddp did not bring back model: too large"]
 
 
 def test_what_is_said_after_the_last_worker_left_stands_below_its_last_lines():

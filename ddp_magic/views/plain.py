@@ -201,10 +201,11 @@ class PlainView:
             self._raw_open = False
 
     def _say_end(self, event: RunEnded) -> None:
+        """Say how it ended; why, and what is missing, stands in the error that the cell raises."""
         text = f"{event.state} in {duration(event.duration)}"
-        text += f": {event.summary}" if event.summary else ""
         if event.outputs:
             text += " · in the notebook: " + ", ".join(event.outputs)
         self._say(text)
-        for missing in event.missing:
-            self._say(f"did not bring back {missing}")
+        if event.state is RunState.SUCCEEDED:
+            for missing in event.missing:
+                self._say(f"did not bring back {missing}")
