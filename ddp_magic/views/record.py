@@ -2,7 +2,8 @@
 
 It must read well in a notebook that is not trusted (styles stripped), in an export, in a diff, and
 on a page that typesets ``$``: so details, code and pre only, no script, no style element, no svg.
-However much the workers print, it stays below 25 kB in the notebook's file.
+However much the workers print, it stays below 25 kB in the notebook's file. What the cell says
+itself (its number, the error that a failed run raises) is not said again.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ _PRE = (
     "max-height:22em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
     "border-left:2px solid #8b949e66"
 )
-_CODE = "background:none;padding:0"
-_PROSE = _CODE + ";font:inherit"  # in a code element only so that nothing is typeset
+_ALL = "font-size:13px;line-height:1.5"
+_CODE = "background:none;padding:0;font-size:12px"
+_PROSE = "background:none;padding:0;font:inherit"  # code only so that nothing is typeset
+_FAINT = "opacity:.7"
 
 
 class _Fact(NamedTuple):
@@ -52,6 +55,7 @@ class _Fact(NamedTuple):
     items: Sequence[str]
     limit: int
     css: str = _PROSE
+    faint: bool = False
 
 
 def record(picture: Picture, now: float | None = None) -> dict[str, str]:
@@ -72,15 +76,12 @@ def cost(text: str) -> int:
 def _html(picture: Picture, now: float | None) -> str:
     parts = [f"<div>{_title_html(picture, now)}</div>"]
     parts += filter(None, map(_fact_html, _facts(picture)))
-    if picture.ended and picture.ended.cause:
-        lines = _tail_within(_lines(picture.ended.cause), 4000, line_html)
-        parts.append(_details("root cause", "\n".join(lines), opened=False))
-    log_dir = ""
+    logs = ""
     if picture.started:
-        log_dir = f"<div>logs: {_code(_middle(picture.started.log_dir, 300))}</div>"
-    left = HTML_BYTES - cost("\n".join(parts)) - cost(log_dir) - 100
+        logs = f'<div style="{_FAINT}">logs: {_code(_middle(picture.started.log_dir, 300))}</div>'
+    left = HTML_BYTES - cost("\n".join(parts)) - cost(logs) - 200
     parts += _tails_html(picture, left)
-    return "<div>" + "\n".join([*parts, log_dir]) + "</div>"
+    return f'<div style="{_ALL}">' + "\n".join([*parts, logs]) + "</div>"
 
 
 def _title_html(picture: Picture, now: float | None) -> str:
@@ -97,7 +98,8 @@ def _title_html(picture: Picture, now: float | None) -> str:
 def _fact_html(fact: _Fact) -> str:
     shown = _within(fact.items, fact.limit, partial(_code, css=fact.css))
     name = f"{fact.name}: " if fact.name else ""
-    return f"<div>{name}{' · '.join(shown)}</div>" if shown else ""
+    style = f' style="{_FAINT}"' if fact.faint else ""
+    return f"<div{style}>{name}{' · '.join(shown)}</div>" if shown else ""
 
 
 def _code(text: str, css: str = _CODE) -> str:
@@ -138,9 +140,6 @@ def _plain(picture: Picture, now: float | None) -> str:
     for fact in _facts(picture):
         shown = _within(fact.items, fact.limit // 2, escape.plain)
         parts += [f"{fact.name}: {item}" if fact.name else item for item in shown]
-    if picture.ended and picture.ended.cause:
-        lines = _tail_within(_lines(picture.ended.cause), 1800, lambda line: line.text)
-        parts += ["root cause:", *(f"  {line}" for line in lines)]
     if picture.started:
         parts.append(f"logs: {escape.plain(_middle(picture.started.log_dir, 300))}")
     parts = [escape.plain(part) for part in parts if part]
@@ -153,12 +152,12 @@ def _plain(picture: Picture, now: float | None) -> str:
 
 
 def _title(picture: Picture, now: float | None) -> tuple[str, str, list[str]]:
-    """Return the run's name, its state, and: how long it took, its cell, its workers."""
+    """Return the run's name, its state, and: how long it took, its workers, its note."""
     name = "%%ddp"
     rest: list[str] = []
     if picture.started:
         name += f" {escape.line(picture.started.run_id, 40)}"
-        rest += [escape.line(picture.started.label, 60), workers(picture.started.devices)]
+        rest += filter(None, [workers(picture.started.devices), escape.line(picture.started.note)])
     if picture.ended:
         return name, picture.state, [f" in {duration(picture.ended.duration)}", *rest]
     took = f" for {duration(picture.elapsed(now))}" if now is not None else ""
@@ -170,10 +169,9 @@ def _facts(picture: Picture) -> list[_Fact]:
     facts = [_Fact("", [ended.summary if ended else picture.reason], 800)]
     if started:
         facts.append(_Fact("", started.overrides, 1800, _CODE))
-        facts.append(_Fact("note", [started.note], 500))
     for warning in (True, False):
         notices = [notice.text for notice in picture.notices if notice.warning is warning]
-        facts.append(_Fact("warning" if warning else "", notices, 1000))
+        facts.append(_Fact("warning" if warning else "", notices, 1000, faint=not warning))
     if ended:
         facts.append(_Fact("in the notebook", ended.outputs, 1000, _CODE))
         facts.append(_Fact("did not come back", ended.missing, 1400))
@@ -225,10 +223,6 @@ def _clipped(line: Line) -> Line:
         return line
     runs = tuple((a, min(b, LINE - 1), style) for a, b, style in line.runs if a < LINE - 1)
     return Line(escape.clip(line.text, LINE), runs)
-
-
-def _lines(text: str) -> list[Line]:
-    return [Line(line) for line in escape.plain(text).split("\n")]
 
 
 def _middle(text: str, limit: int) -> str:
