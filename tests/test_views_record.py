@@ -58,6 +58,16 @@ def test_the_text_reads_well_in_a_diff():
     ]
 
 
+def test_why_a_run_was_stopped_stands_in_its_title():
+    text = record(picture(started(), ended(state=RunState.STOPPED, summary="interrupted")))
+
+    assert text["text/plain"].splitlines()[:2] == [
+        "%%ddp run-3 stopped in 4.2 s: interrupted",
+        "2 workers on CPU",
+    ]
+    assert "stopped in 4.2 s: interrupted · 2 workers" in Parsed(text["text/html"]).text
+
+
 def test_the_html_says_the_same_and_has_a_block_for_each_rank():
     drawn = record(picture(started(), out("\x1b[31mred\x1b[0m\n"), out("from one\n", 1), FAILED))
     parsed = Parsed(drawn["text/html"])
@@ -76,7 +86,7 @@ def test_the_html_says_the_same_and_has_a_block_for_each_rank():
     details = [attributes for tag, attributes in parsed.tags if tag == "details"]
     assert details == [{"open": None}, {}]
     assert "Traceback" not in parsed.text, "the cell's error says it"
-    assert ("span", {"style": "color:#d1242f"}) in parsed.tags
+    assert ("span", {"style": "color:#e0323c"}) in parsed.tags
     allowed = {"div", "b", "code", "details", "summary", "pre", "span"}
     assert {tag for tag, _ in parsed.tags} <= allowed
 

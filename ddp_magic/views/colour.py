@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["line_html"]
 
-# Middle tones: a saved notebook is read on white and on black.
+# Middle tones, of contrast 4 and more: a saved notebook is read on white and on black.
 _PALETTE = (
-    *("#6e7681", "#d1242f", "#2c9a46", "#a87400", "#1f7ae0", "#9a63e8", "#21868f", "#8b949e"),
+    *("#6e7681", "#e0323c", "#1f883d", "#a06d00", "#1f7ae0", "#9a63e8", "#21868f", "#8b949e"),
     *("#7d8590", "#f0555f", "#36b356", "#c28a00", "#4b96f3", "#b083f0", "#35a3ad", "#9aa4ae"),
 )
 _ENDS = {0: "#000000", 7: "#ffffff", 15: "#ffffff"}  # on a ground of their own

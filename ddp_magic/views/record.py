@@ -34,8 +34,8 @@ LINE = 300
 """Characters that are kept of a line."""
 _STATE_COLOURS = {
     RunState.SUCCEEDED: "#1f883d",
-    RunState.FAILED: "#d1242f",
-    RunState.STOPPED: "#a87400",
+    RunState.FAILED: "#e0323c",
+    RunState.STOPPED: "#a06d00",
 }
 _PRE = (
     "margin:2px 0 6px;padding:4px 8px;font-family:monospace;font-size:12px;line-height:1.35;"
@@ -159,14 +159,18 @@ def _title(picture: Picture, now: float | None) -> tuple[str, str, list[str]]:
         name += f" {escape.line(picture.started.run_id, 40)}"
         rest += filter(None, [workers(picture.started.devices), escape.line(picture.started.note)])
     if picture.ended:
-        return name, picture.state, [f" in {duration(picture.ended.duration)}", *rest]
+        took = f" in {duration(picture.ended.duration)}"
+        if picture.state is RunState.STOPPED and picture.ended.summary:
+            took += f": {escape.line(picture.ended.summary)}"
+        return name, picture.state, [took, *rest]
     took = f" for {duration(picture.elapsed(now))}" if now is not None else ""
     return name, picture.state, [took, *rest]
 
 
 def _facts(picture: Picture) -> list[_Fact]:
     started, ended = picture.started, picture.ended
-    facts = [_Fact("", [ended.summary if ended else picture.reason], 800)]
+    why = ended.summary if ended else picture.reason
+    facts = [] if picture.state is RunState.STOPPED else [_Fact("", [why], 800)]
     if started:
         facts.append(_Fact("", started.overrides, 1800, _CODE))
     for warning in (True, False):
