@@ -12,6 +12,8 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ddp_magic.stacks import without_ours
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,8 @@ __all__ = ["Failure", "explain", "oom_kills"]
 _OWN, _UNFINISHED, _LOST_PEER, _STOPPED = range(4)  # worker.errors.Kind, of the other side
 _TAIL = 3000
 """Characters of a crashed rank's stderr that are shown."""
+_ABORTS = ("remote process exited", "communicator was aborted", "connection closed by peer")
+"""What NCCL's watchdog says when it aborts a rank whose peer is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,9 @@ def explain(
             f"{held[0].upper()}{held[1:]}. Free it with `del` and torch.cuda.empty_cache(), "
             "or use a smaller batch."
         )
+    early = [r for r in range(world_size) if ending.announced.get(r) == 0]
+    if cause.kind == _LOST_PEER and early:
+        paragraphs.append(_about_early(cause.rank, early))
     if others := _fold([f for f in failures if f is not cause], cause):
         paragraphs.append("\n".join(others))
     return cause, "\n\n".join(paragraphs)
@@ -88,41 +95,61 @@ def _recorded(run: RunDir, ending: Ending, rank: int) -> Failure | None:
     """Return what a rank recorded of itself."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         told = json.loads(run.error(rank, ending.attempt).read_bytes())
-        line = f"{told['type']}: {told['message']}".strip().rstrip(":")
+        message = next(iter(told["message"].strip().splitlines()), "")
+        line = f"{told['type']}: {message}"[:500].rstrip(": ")
         if told["type"] == "SystemExit":
-            line = f"it called sys.exit({told['message'] or told['code']})"
+            line = f"it called sys.exit({message[:500] or told['code']})"
         return Failure(
-            rank=rank,
-            kind=told["kind"],
-            time=told["time"],
-            line=line.splitlines()[0][:500],
-            text=told["traceback"],
+            rank=rank, kind=told["kind"], time=told["time"], line=line, text=told["traceback"]
         )
     return None
 
 
 def _killed(run: RunDir, ending: Ending, rank: int, oom_kills_before: int) -> Failure | None:
     """Return what is known of a rank that left without a word."""
-    if ending.announced.get(rank, None) is not None:
-        return None
-    code = ending.codes.get(rank)
-    if code is None and rank not in ending.killed:
-        return None
     kind = _OWN
-    text = ""
-    if rank in ending.killed or code in (-signal.SIGTERM, 128 + signal.SIGTERM):
-        kind, line = _STOPPED, "stopped"
-    elif code is not None and code >= 0:
+    code = ending.codes.get(rank)
+    if announced := ending.announced.get(rank):
+        line = f"it left with exit code {announced}, and its error could not be written"
+        text = _stderr_tail(run, rank)
+    elif announced == 0:
+        return None
+    elif rank in ending.killed or code in (-signal.SIGTERM, 128 + signal.SIGTERM):
+        kind, line, text = _STOPPED, "stopped", ""
+    elif code is None:
+        if rank not in ending.gone or ending.agent != 0:
+            return None  # the launcher, who would know, has said nothing of it
+        line = "it left with exit code 0 before the cell was over"
+        text = "os._exit() or a C library may have ended the process."
+    elif code >= 0:
         line = f"it left with exit code {code} and without an exception"
         text = _stderr_tail(run, rank) or "os._exit() or a C library may have ended the process."
     elif code == -signal.SIGKILL:
         line = "it was killed by SIGKILL"
         text = _about_memory(oom_kills() - oom_kills_before)
     else:
-        line = f"it crashed with {signal.Signals(-(code or 0)).name}"
+        line = f"it crashed with {_signal_name(-code)}"
         text = _stderr_tail(run, rank)
+        if code == -signal.SIGABRT and any(a in text.lower() for a in _ABORTS):
+            kind = _LOST_PEER
     when = ending.gone.get(rank, 0.0)
     return Failure(rank=rank, kind=kind, time=when, line=line, text=text)
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"  # a real-time one
+
+
+def _about_early(rank: int, early: list[int]) -> str:
+    """Explain a collective that failed although no other rank has."""
+    who = f"Ranks {', '.join(map(str, early))}" if len(early) > 1 else f"Rank {early[0]}"
+    return (
+        f"{who} had reached the end of the cell while rank {rank} was still in this collective. "
+        "All ranks must call the same collectives: give them equally many batches "
+        "(DistributedSampler, or `with model.join():`), and call none in one rank only."
+    )
 
 
 def _about_memory(kills: int) -> str:
@@ -138,7 +165,8 @@ def _about_memory(kills: int) -> str:
 def _stderr_tail(run: RunDir, rank: int) -> str:
     """Return the end of a rank's stderr, where faulthandler wrote its stacks."""
     logs = sorted(run.logs.glob(f"rank{rank}.stderr*.log"), key=lambda p: p.stat().st_mtime)
-    text = logs[-1].read_bytes()[-_TAIL:].decode("utf-8", "replace") if logs else ""
+    text = logs[-1].read_bytes()[-4 * _TAIL :].decode("utf-8", "replace") if logs else ""
+    text = without_ours(text)[-_TAIL:]
     return f"The end of its stderr:\n{text.strip()}" if text.strip() else ""
 
 
@@ -155,10 +183,12 @@ def _fold(others: list[Failure], cause: Failure) -> list[str]:
         else:
             said = "was stopped"
         groups.setdefault(said, []).append(other.rank)
-    return [
-        f"{'Ranks' if len(ranks) > 1 else 'Rank'} {', '.join(map(str, ranks))} {said}."
-        for said, ranks in groups.items()
-    ]
+    found: list[str] = []
+    for said, ranks in groups.items():
+        who = f"{'Ranks' if len(ranks) > 1 else 'Rank'} {', '.join(map(str, ranks))}"
+        was = "were stopped" if said == "was stopped" and len(ranks) > 1 else said
+        found.append(f"{who} {was}.")
+    return found
 
 
 def oom_kills() -> int:

@@ -193,7 +193,9 @@ class Follower:
     def _start(self, item: dict[str, Any]) -> None:
         if item["attempt"] > self.ending.attempt:
             self.ending.attempt = item["attempt"]
-            self.ending.announced.clear()
+            for known in (self.ending.announced, self.ending.codes, self.ending.gone):
+                known.clear()
             self.ending.killed.clear()
+            self.ending.grouped = None
             self._running.clear()
         self.ending.announced[item["rank"]] = None

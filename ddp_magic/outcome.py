@@ -87,14 +87,9 @@ def judge(
         ),
     )
     state = _state(ending, cause, stopping_since)
-    if state == RunState.STOPPED:
+    if state != RunState.FAILED:  # an error that a rank got over may have been recorded
         cause, text = None, ""
-    came = results.load(
-        plan.run,
-        plan.definitions.receiver(user_ns),
-        names=plan.options.output,
-        finished=ending.ok,
-    )
+    came = _brought(plan, user_ns, finished=ending.ok)
     error, summary = _error(state, cause, text, why_stopped)
     if state == RunState.FAILED and cause is None:
         error, summary = _launch_error(plan, ending, lost=lost)
@@ -105,6 +100,16 @@ def judge(
         error=_with_missing(error, came),
         notices=tuple(_notices(plan, ending, state)),
         results=came,
+    )
+
+
+def _brought(plan: Prepared, user_ns: dict[str, Any], *, finished: bool) -> Results:
+    return results.load(
+        plan.run,
+        plan.definitions.receiver(user_ns),
+        names=plan.options.output,
+        stores=plan.stores,
+        finished=finished,
     )
 
 

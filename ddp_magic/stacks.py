@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ddp_magic.launch import Guard
     from ddp_magic.rundir import RunDir
 
-__all__ = ["take"]
+__all__ = ["take", "without_ours"]
 
 _PATIENCE = 2.0
 """Seconds that the ranks get; a stopped process or one in a driver call never writes."""
@@ -43,14 +43,22 @@ def _shown(run: RunDir, rank: int, start: int) -> str:
     text = path.read_bytes()[start:].decode("utf-8", "replace") if path.exists() else ""
     if not text.strip():
         return f"Rank {rank}: no answer. It has not started yet, has ended, or is stopped."
-    threads = [_thread(block) for block in text.strip().split("\n\n")]
-    return f"Rank {rank}:\n" + "\n".join(t for t in threads if t)
+    return f"Rank {rank}:\n" + without_ours(text.strip(), indent="  ").replace("\n\n", "\n")
 
 
-def _thread(block: str) -> str:
+def without_ours(text: str, indent: str = "") -> str:
+    """Return faulthandler's text without our own frames, and without threads that only wait."""
+    return "\n\n".join(filter(None, (_thread(block, indent) for block in text.split("\n\n"))))
+
+
+def _thread(block: str, indent: str) -> str:
     """Return one thread without our own frames; empty where nothing else is left."""
-    head, *frames = block.splitlines()
+    head, *frames = block.splitlines() or [""]
+    if head.startswith("Extension modules: "):
+        return ""
+    if not head.startswith(("Thread 0x", "Current thread 0x")):
+        return block
     ours = ("/ddp_magic/worker/", "/ddp_magic/agent.py")
-    kept = [f"  {f.strip()}" for f in frames if not any(o in f for o in ours)]
+    kept = [f"{indent}  {f.strip()}" for f in frames if not any(o in f for o in ours)]
     only_waits = all('threading.py"' in f for f in kept)
-    return "" if only_waits else "\n".join([f"  {head.strip()}", *kept])
+    return "" if only_waits else "\n".join([f"{indent}{head.strip()}", *kept])

@@ -176,7 +176,10 @@ ENDS = {
         "if rank == 1: raise KeyError('early')\ndist.init_process_group()",
         "Rank 1 of 2 failed: KeyError: 'early'",
     ),
-    "the same in all": ("raise OSError('no data')", "Rank 1 failed in the same way."),
+    "the same in all": (
+        "dist.init_process_group()\nraise OSError('no data')",
+        "Rank 1 failed in the same way.",
+    ),
     "an import": ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from ddp_magic.pickling import BlobReader, Unpickler
 from ddp_magic.results.save import VALUE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ddp_magic.pickling import Receiver
     from ddp_magic.rundir import RunDir
@@ -39,7 +39,9 @@ class Results:
         notices: What the user should know of what came.
     """
 
-    def __init__(self, run: RunDir, receiver: Receiver, names: Sequence[str], why: str) -> None:
+    def __init__(
+        self, run: RunDir, receiver: Receiver, names: Sequence[str], why: Callable[[str], str]
+    ) -> None:
         self._run = run
         self._receiver = receiver.with_blobs(BlobReader(run.results))
         self._index: dict[str, Any] = {}
@@ -93,7 +95,10 @@ class Results:
         kind = _OnlyImported if quiet else Unpickler
         with open(self._run.results / f"{stem}.pkl", "rb") as file:
             unpickler = kind(file, self._receiver)
-            for name in names[: names.index(wanted[-1]) + 1]:
+            end = 0
+            sizes = self._index[f"{stem} sizes"]
+            for name, size in zip(names[: names.index(wanted[-1]) + 1], sizes, strict=False):
+                end += size
                 try:
                     found[name] = unpickler.load()
                 except Exception as error:
@@ -101,7 +106,8 @@ class Results:
                         raise
                     told = f"{type(error).__name__} while it was read here: {error}"
                     self._index.setdefault("errors", {})[name] = told
-                    break
+                    unpickler = _after(unpickler, kind(file, self._receiver))
+                    file.seek(end)
         return {n: v for n, v in found.items() if n in wanted}
 
     def _reason(self, name: str) -> str:
@@ -110,7 +116,7 @@ class Results:
             return errors[name]
         if not self._index:
             return "rank 0 ended before it could save"
-        return self._why
+        return self._why(name)
 
 
 class _OnlyImported(Unpickler):
@@ -122,14 +128,35 @@ class _OnlyImported(Unpickler):
         return super().find_class(module, name)
 
 
-def load(run: RunDir, receiver: Receiver, *, names: Sequence[str], finished: bool) -> Results:
+def _after(failed: Unpickler, fresh: Unpickler) -> Unpickler:
+    """Return an unpickler for the segment behind one that failed, with what was read by then."""
+    fresh.memo = failed.memo
+    return fresh
+
+
+def load(
+    run: RunDir,
+    receiver: Receiver,
+    *,
+    names: Sequence[str],
+    stores: Collection[str],
+    finished: bool,
+) -> Results:
     """Read what rank 0 left.
 
     Args:
         run: The run.
         receiver: How this kernel reads it.
         names: Those of -o.
+        stores: Names that the cell binds.
         finished: Whether the cell ran to its end, which decides how a missing name is explained.
     """
-    why = "the cell ended without setting it" if finished else "the cell had not set it yet"
+
+    def why(name: str) -> str:
+        if name not in stores:
+            if not finished:
+                return "rank 0 had not loaded it yet, or this cell does not use it"
+            return "this cell neither binds nor uses it; the notebook's own is unchanged"
+        return "the cell ended without setting it" if finished else "the cell had not set it yet"
+
     return Results(run, receiver, names, why)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import reprlib
+from json import dumps  # now: the user's program may put another in its place
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.results.writing import Writer
+from ddp_magic.results.writing import Pulse, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,17 +45,16 @@ def save(
         value: The value of its last expression, if it has one and was reached.
     """
     saver = _Saver(run, sender)
-    index: dict[str, Any] = {"named": saver.write("named", namespace, outputs, _NAMED_LIMIT)}
-    index |= {"errors": dict(saver.errors), "notices": saver.notices()}
+    saver.write("named", namespace, outputs, _NAMED_LIMIT)
+    saver.index |= {"errors": dict(saver.errors), "notices": saver.notices()}
+    saver.publish()  # now: what follows may be killed
     if value:
-        index["repr"] = _repr(value[0])
-        index["value"] = saver.write("value", {VALUE: value[0]}, [VALUE], _VALUE_LIMIT)
-    more = [name for name in bound if name not in index["named"]]
-    index["bound"] = saver.write("bound", namespace, more, _BOUND_LIMIT)
-    part = run.results / "index.part"
-    with contextlib.suppress(OSError):
-        part.write_text(json.dumps(index), encoding="utf-8")
-        part.rename(run.results / "index.json")
+        saver.index["repr"] = _repr(value[0])
+        saver.write("value", {VALUE: value[0]}, [VALUE], _VALUE_LIMIT)
+    named = saver.index["named"]
+    saver.write("bound", namespace, [name for name in bound if name not in named], _BOUND_LIMIT)
+    saver.publish()
+    saver.pulse.stop()
 
 
 class _Saver:
@@ -67,12 +66,13 @@ class _Saver:
         self._unwrapped: set[str] = set()
         self._moved = False
         self.errors: dict[str, str] = {}
+        self.index: dict[str, Any] = {}
+        self.pulse = Pulse(run)
+        self.pulse.beat()
 
-    def write(
-        self, stem: str, values: Mapping[str, Any], names: Iterable[str], limit: int
-    ) -> list[str]:
-        """Write the file of those names that have a value; return the ones in it, in order."""
-        writer = Writer(self._run, stem, self._sender, limit)
+    def write(self, stem: str, values: Mapping[str, Any], names: Iterable[str], limit: int) -> None:
+        """Write the file of those names that have a value; note the ones in it, in order."""
+        writer = Writer(self._run, stem, self._sender, limit=limit, pulse=self.pulse)
         for name in names:
             if name in values and (why := writer.add(name, values[name])):
                 self.errors[name] = why
@@ -82,8 +82,17 @@ class _Saver:
             writer.close()
         except Exception as error:
             self.errors.update(dict.fromkeys(writer.names, str(error)))
-            return []
-        return writer.names
+            self.index[stem] = []
+            return
+        self.index[stem] = writer.names
+        self.index[f"{stem} sizes"] = writer.sizes
+
+    def publish(self) -> None:
+        """Write the index, by which the kernel finds what was written so far."""
+        part = self._run.results / "index.part"
+        with contextlib.suppress(OSError):
+            part.write_text(dumps(self.index), encoding="utf-8")
+            part.rename(self._run.results / "index.json")
 
     def notices(self) -> list[str]:
         """Return what the user should know of what was written so far."""

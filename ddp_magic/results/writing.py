@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
+import time
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.errors import PlaceError
 from ddp_magic.pickling import BlobWriter, Draft, Pickler, rebuild, write_all
 
 if TYPE_CHECKING:
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from ddp_magic.pickling import Sender
     from ddp_magic.rundir import RunDir
 
-__all__ = ["TooLarge", "Writer"]
+__all__ = ["Pulse", "TooLarge", "Writer"]
 
 _WRAPPERS = {
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
@@ -31,6 +35,30 @@ class TooLarge(Exception):
     """The results together would be larger than their limit."""
 
 
+class Pulse:
+    """A file that is touched while results are pickled, which may take long and write nothing.
+
+    By its time the guard sees that rank 0 is at work, and lets it go on past a deadline.
+    """
+
+    def __init__(self, run: RunDir) -> None:
+        self._path = run.results / "saving"
+        self._last = 0.0
+
+    def beat(self) -> None:
+        """Touch the file, twice a second at most."""
+        now = time.monotonic()
+        if now - self._last > 0.5:
+            self._last = now
+            with contextlib.suppress(OSError):
+                self._path.touch(0o600)
+
+    def stop(self) -> None:
+        """Remove the file."""
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
+
+
 class Writer:
     """Writes segments with one memo: what is one object in the worker is one in the notebook.
 
@@ -40,9 +68,10 @@ class Writer:
         moved: Whether tensors of a GPU were among them, which arrive on the CPU.
     """
 
-    def __init__(self, run: RunDir, stem: str, sender: Sender, limit: int) -> None:
+    def __init__(self, run: RunDir, stem: str, sender: Sender, *, limit: int, pulse: Pulse) -> None:
         self._run = run
         self._stem = stem
+        self._pulse = pulse
         self._blobs = _Capped(run, run.results, prefix=stem)
         self._blobs.limit = limit
         self._limit = limit
@@ -59,13 +88,18 @@ class Writer:
         return self._blobs.nbytes + sum(d.nbytes for d in self._drafts)
 
     @property
+    def sizes(self) -> list[int]:
+        """What each segment takes in its file."""
+        return [d.nbytes for d in self._drafts]
+
+    @property
     def _too_large(self) -> str:
         return f"it is larger than the {self._limit >> 20} MB that are kept"
 
     def add(self, name: str, value: object) -> str:
         """Add a segment; return why it could not be, or an empty text."""
         draft = Draft()
-        pickler = _ResultPickler(draft, self._sender)
+        pickler = _ResultPickler(draft, self._sender, self._pulse)
         pickler.memo = self._memo
         try:
             pickler.dump(value)
@@ -73,8 +107,8 @@ class Writer:
             return self._too_large
         except RecursionError:
             return "it is nested too deeply to be pickled"
-        except Exception as error:
-            return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        except BaseException as error:  # of a __reduce__ of the user's, even sys.exit()
+            return _said(error)
         if self.nbytes + draft.nbytes > self._limit:
             return self._too_large
         self._memo = pickler.memo.copy()
@@ -113,12 +147,14 @@ class _Capped(BlobWriter):
 class _ResultPickler(Pickler):
     """The common pickler, which leaves wrappers of distributed training behind."""
 
-    def __init__(self, file: Draft, sender: Sender) -> None:
+    def __init__(self, file: Draft, sender: Sender, pulse: Pulse) -> None:
         super().__init__(file, sender)
+        self._pulse = pulse
         self.unwrapped: set[str] = set()
         self.moved = False
 
     def reducer_override(self, obj: Any) -> Any:
+        self._pulse.beat()
         for kind in type(obj).__mro__:
             name = f"{kind.__module__}.{kind.__qualname__}"
             if name in _WRAPPERS:
@@ -137,3 +173,14 @@ class _ResultPickler(Pickler):
         if type(obj).__name__ in ("UntypedStorage", "TypedStorage"):
             self.moved |= getattr(device, "type", "cpu") != "cpu"
         return super().persistent_id(obj)
+
+
+def _said(error: BaseException) -> str:
+    """Return one line; these types speak in whole sentences."""
+    plain = isinstance(error, (TypeError, pickle.PicklingError, PlaceError))
+    name = type(error).__name__
+    try:
+        text = next(iter(str(error).strip().splitlines()), "")
+    except Exception:  # it is the user's own __str__
+        return name
+    return text if plain and text else f"{name}: {text}".rstrip(": ")

@@ -7,12 +7,21 @@ is imported before the worker is safe: dying with its agent.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+
+
+def _leave(*_: object) -> None:
+    os._exit(130)
+
 
 if __name__ == "__main__":
     if not sys.flags.safe_path:
         del sys.path[0]  # this file's own directory, whose names would hide others
     sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+    # Until the user's program runs an interrupt has nothing to say, least of all in our own lines.
+    signal.signal(signal.SIGINT, _leave)
 
     from ddp_magic.worker import lifeline
 

@@ -8,15 +8,18 @@ what kind of error its own is, and `failure` (in the kernel) takes the lowest ki
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import time
 import traceback
 from enum import IntEnum
+from json import dumps  # now: the user's program may put another in its place
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.worker.termination import Terminated
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from ddp_magic.rundir import RunDir
@@ -26,15 +29,20 @@ __all__ = ["Kind", "exit_code", "kind", "record"]
 
 _OURS = str(Path(__file__).parent.parent)
 _LOST_PEER = (
-    "connection closed by peer",
-    "connection reset",
-    "remote process exited",
     "broken pipe",
-    "socket timeout",
+    "communicator was aborted",
+    "connection closed by peer",
     "connection refused",
+    "connection reset",
     "connection was likely closed",
+    "failed to recv",
+    "remote process exited",
+    "socket timeout",
+    "timed out connecting",
+    "timed out waiting",
 )
-_LIMIT = 200_000  # characters of a traceback that are kept
+_TORCH = f"{os.sep}torch{os.sep}"
+_LIMIT = 200_000  # characters of a message or a traceback that are kept
 
 
 class Kind(IntEnum):
@@ -43,7 +51,7 @@ class Kind(IntEnum):
     OWN = 0
     """An error of the user's program, or an exit code that is not 0."""
     UNFINISHED = 1
-    """An error that the rank was still handling when it was stopped: most likely its own."""
+    """Most likely its own: the rank was still handling it when it was stopped or lost a peer."""
     LOST_PEER = 2
     """A collective that failed, as it does when another rank is gone."""
     STOPPED = 3
@@ -51,19 +59,41 @@ class Kind(IntEnum):
 
 
 def kind(error: BaseException) -> Kind:
-    """Tell what kind of error this is, by its type, its innermost frame and its text."""
-    if isinstance(error, KeyboardInterrupt):
+    """Tell what kind of error this is, by itself and by what it was raised in the handling of."""
+    chain = list(_chain(error))
+    if isinstance(error, KeyboardInterrupt) or any(isinstance(e, Terminated) for e in chain):
         return Kind.STOPPED
+    lost = [_lost_peer(e) for e in chain]
+    if lost[0]:
+        # in a ``finally``, after an error of its own, or in the ``except`` of a harmless one
+        return Kind.LOST_PEER if all(lost) else Kind.UNFINISHED
+    return Kind.LOST_PEER if any(lost) else Kind.OWN
+
+
+def _lost_peer(error: BaseException) -> bool:
+    """Tell by type, text and innermost frame whether a collective failed for want of a peer."""
+    name = type(error).__name__
+    text = _text(error).lower()
+    if not any(told in text for told in _LOST_PEER):
+        return False
+    if name in ("DistBackendError", "DistNetworkError", "DistStoreError"):
+        return True
+    # Not only of torch.distributed: backward() fails in torch.autograd, Work.wait() in the cell.
     frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    in_torch = bool(frames) and f"torch{os.sep}distributed" in frames[-1]
-    named = type(error).__name__ in (
-        "DistBackendError",
-        "DistNetworkError",
-        "DistStoreError",
-        "RuntimeError",
-    )
-    told = any(t in str(error).lower() for t in _LOST_PEER)
-    return Kind.LOST_PEER if named and in_torch and told else Kind.OWN
+    in_torch = bool(frames) and _TORCH in frames[-1]
+    return name == "RuntimeError" and (in_torch or "gloo" in text or "nccl" in text)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Return an error, then those that it came from."""
+    seen: set[int] = set()
+    todo: list[BaseException | None] = [error]
+    while todo:
+        found = todo.pop()
+        if found is not None and id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            todo += [found.__context__, found.__cause__]
 
 
 def exit_code(error: BaseException) -> int:
@@ -85,16 +115,14 @@ def record(
     kind: Kind,
 ) -> None:
     """Write what the kernel needs to explain this error to `RunDir.error`."""
-    _cut(error, set())
-    text = "".join(traceback.TracebackException.from_exception(error).format())
-    text = source_map.relabel(text)
+    text = source_map.relabel(_formatted(error))
     told: dict[str, Any] = {
         "rank": rank,
         "attempt": attempt,
-        "time": time.time(),
+        "time": time(),
         "kind": kind,
         "type": type(error).__name__,
-        "message": str(error)[:_LIMIT],
+        "message": _text(error)[:_LIMIT],
         "traceback": text if len(text) < _LIMIT else text[: _LIMIT // 2] + text[-_LIMIT // 2 :],
         "code": exit_code(error),
         "module": type(error).__module__,
@@ -102,19 +130,36 @@ def record(
     with contextlib.suppress(OSError):
         path = run.error(rank, attempt)
         part = path.with_suffix(".part")
-        part.write_text(json.dumps(told), encoding="utf-8")
+        part.write_text(dumps(told), encoding="utf-8")
         part.replace(path)
 
 
-def _cut(error: BaseException, seen: set[int]) -> None:
-    """Drop the worker's own frames from an error and from those that it came from."""
-    if id(error) in seen:
-        return
-    seen.add(id(error))
+def _text(error: BaseException) -> str:
+    try:
+        return _printable(str(error))
+    except Exception:  # it is the user's own __str__
+        return "<exception str() failed>"
+
+
+def _formatted(error: BaseException) -> str:
+    for one in _chain(error):
+        _cut(one)
+    try:
+        lines = traceback.TracebackException.from_exception(error).format()
+        return _printable("".join(lines))
+    except Exception:  # as above: __notes__ and attributes of the error are the user's
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return f"{frames}{type(error).__name__}: {_text(error)}\n"
+
+
+def _printable(text: str) -> str:
+    """Return the text without lone surrogates, which no front-end's JSON can hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _cut(error: BaseException) -> None:
+    """Drop the worker's own frames above the user's."""
     trace: TracebackType | None = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
         trace = trace.tb_next
     error.__traceback__ = trace
-    for other in (error.__cause__, error.__context__):
-        if other is not None:
-            _cut(other, seen)

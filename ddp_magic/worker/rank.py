@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import warnings
 from datetime import timedelta
+from json import loads  # now: the user's program may put another in its place
 from typing import TYPE_CHECKING, NoReturn
 
 from ddp_magic.news import tell
@@ -15,7 +15,7 @@ from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors, lifeline, stdio
 from ddp_magic.worker.program import NO_VALUE, Program
-from ddp_magic.worker.termination import Terminated, Termination
+from ddp_magic.worker.termination import Termination, die_of, ignore
 
 if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
@@ -32,8 +32,8 @@ class Rank:
         self.rank = int(os.environ["RANK"])
         self.local_rank = int(os.environ["LOCAL_RANK"])
         self.attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
-        self.job = json.loads(run.job.read_bytes())
-        self.termination: Termination
+        self.job = loads(run.job.read_bytes())
+        self.source_map = SourceMap.read(run.source_map)
         self.program = Program(run)
         self.before: dict[str, object] = {}
 
@@ -46,29 +46,45 @@ class Rank:
         identity = {"rank": self.rank, "attempt": self.attempt, "pid": os.getpid()}
         tell(self.run, ev="worker", local_rank=self.local_rank, **identity)
         lifeline.watch(self.lifeline)
-        self.termination = Termination(raises=self.rank == 0, failing=self.tell_unfinished)
         code, value = self.train()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
         if self.rank == 0:
             tell(self.run, ev="group", used=grouped())
             self.save(code, value)
         tell(self.run, ev="done", code=code, **identity)
+        # A thread of the user's may never end, and is joined now.
+        die_of(signal.SIGINT, code)
+        die_of(signal.SIGTERM, code)
         stdio.leave(code)
 
     def train(self) -> tuple[int, object]:
         """Run the user's program; return the exit code and the body's value."""
+        value, finished, failed = NO_VALUE, False, None
         try:
-            self.set_device()
-            self.program.define()
-            self.before = dict(self.program.namespace)
-            tell(self.run, ev="running", rank=self.rank, attempt=self.attempt)
-            return 0, self.program.body()
-        except BaseException as error:
-            code = errors.exit_code(error)
-            if code or not isinstance(error, SystemExit):
-                self.tell_error(error)
-            return code, NO_VALUE
+            try:
+                Termination(raises=self.rank == 0, failing=self.tell_unfinished)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                value = self.run_program()
+                finished = True
+            except BaseException as error:
+                failed = error
+            ignore()
+        except BaseException as late:  # a signal between two lines above
+            ignore()
+            failed = failed or (None if finished else late)
+        if failed is None:
+            return 0, value
+        code = errors.exit_code(failed)
+        if code or not isinstance(failed, SystemExit):
+            self.tell_error(failed, errors.kind(failed))
+        return code, NO_VALUE
+
+    def run_program(self) -> object:
+        """Run definitions and body; return the body's value."""
+        self.set_device()
+        self.program.define()
+        self.before = dict(self.program.namespace)
+        tell(self.run, ev="running", rank=self.rank, attempt=self.attempt)
+        return self.program.body()
 
     def set_device(self) -> None:
         """Make this rank's GPU the current one, so that plain ``.cuda()`` means it."""
@@ -77,17 +93,15 @@ class Rank:
 
             torch.cuda.set_device(self.local_rank)
 
-    def tell_error(self, error: BaseException, kind: errors.Kind | None = None) -> None:
-        """Record why the program ended, by default with the kind that the error itself shows."""
-        if isinstance(error, Terminated):
-            kind = errors.Kind.STOPPED
+    def tell_error(self, error: BaseException, kind: errors.Kind) -> None:
+        """Record why the program ended."""
         errors.record(
             self.run,
             error,
             rank=self.rank,
             attempt=self.attempt,
-            source_map=SourceMap.read(self.run.source_map),
-            kind=kind or errors.kind(error),
+            source_map=self.source_map,
+            kind=kind,
         )
 
     def tell_unfinished(self, error: BaseException) -> None:
@@ -118,12 +132,14 @@ class Rank:
 def grouped() -> bool:
     """Return whether a process group was made, be it destroyed again by now.
 
-    `init_process_group` leaves keys in the store of our rendezvous, which lives in the agent.
+    `init_process_group` replaces the excepthook, and leaves keys in the store of our rendezvous,
+    which lives in the agent, unless the program meets at a file or an address of its own.
     """
     dist = sys.modules.get("torch.distributed")
     if dist is None or not dist.is_available():
         return False
-    if dist.is_initialized():
+    hook = getattr(sys.excepthook, "__module__", None)
+    if dist.is_initialized() or hook == "torch.distributed.distributed_c10d":
         return True
     try:
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])

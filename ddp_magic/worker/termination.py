@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Terminated", "Termination"]
+__all__ = ["Terminated", "Termination", "die_of", "ignore"]
+
+_PATIENCE = 3.0
+"""Seconds that rank 0 gets for an error that it is handling; the guard kills it after 5."""
 
 
 class Terminated(SystemExit):
@@ -23,11 +26,11 @@ class Terminated(SystemExit):
 
 
 class Termination:
-    """Handles SIGTERM from now on.
+    """Handles SIGTERM from now on, unless the user's program sets a handler of its own.
 
     Rank 0 gets an exception, so that its `finally` blocks run and its results are saved. The others
     leave at once, even out of a collective that never returns. A rank that is handling an error
-    already does neither: it goes on with that until the guard's deadline.
+    does neither: it goes on with that, rank 0 for a moment, the others until the guard's deadline.
 
     Args:
         raises: Whether this is rank 0.
@@ -39,37 +42,75 @@ class Termination:
         self._raises = raises
         self._failing = failing
         self._main = threading.get_ident()
+        self._alarm = -1
         signal.signal(signal.SIGTERM, self._on_signal)
+        os.register_at_fork(after_in_child=self._forget)
         if not raises:
             # The C handler writes here at once; the Python one waits until a collective returns.
-            woken, alarm = os.pipe()
-            os.set_blocking(alarm, False)
-            signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
-            arguments = (woken,)
-            threading.Thread(
-                target=self._watch, args=arguments, daemon=True, name="ddp_magic termination"
-            ).start()
+            woken, self._alarm = os.pipe()
+            os.set_blocking(self._alarm, False)
+            signal.set_wakeup_fd(self._alarm, warn_on_full_buffer=False)
+            self._start(self._watch, woken)
+
+    @property
+    def _ours(self) -> bool:
+        return signal.getsignal(signal.SIGTERM) == self._on_signal
 
     def _on_signal(self, *_: object) -> None:
+        error = sys.exc_info()[1]
+        if self._raises and (self.stopped or error is None):
+            self.stopped = True
+            raise Terminated(128 + signal.SIGTERM)
         if self.stopped:
             return
         self.stopped = True
-        error = sys.exc_info()[1]
-        if error is not None:
-            self._failing(error)
-        elif self._raises:
-            raise Terminated(128 + signal.SIGTERM)
-        else:
+        if error is None:
             _leave()
+        self._failing(error)
+        if self._raises:
+            self._start(self._insist)
+
+    def _insist(self) -> None:
+        """Raise after all: the error may be a harmless one that all of the training is within."""
+        threading.Event().wait(_PATIENCE)
+        if self._ours:
+            signal.pthread_kill(self._main, signal.SIGTERM)
 
     def _watch(self, woken: int) -> None:
         while data := os.read(woken, 64):
-            if signal.SIGTERM in data and not self.stopped:
+            if signal.SIGTERM in data and self._ours and not self.stopped:
                 self.stopped = True
                 handled = _handled(self._main)
                 if handled is None:
                     _leave()
                 self._failing(handled)
+
+    def _forget(self) -> None:
+        """Let a forked child (of a DataLoader, of a Pool) die of SIGTERM, and alone."""
+        found = signal.set_wakeup_fd(-1)
+        if found not in (-1, self._alarm):
+            signal.set_wakeup_fd(found)
+        if self._ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        name = "ddp_magic termination"
+        threading.Thread(target=target, args=arguments, daemon=True, name=name).start()
+
+
+def ignore() -> None:
+    """Let no signal disturb what follows the user's program: saving its results."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def die_of(number: signal.Signals, code: int) -> None:
+    """Leave with that code at once when the signal comes."""
+
+    def leave(*_: object) -> None:
+        os._exit(code)
+
+    signal.signal(number, leave)
 
 
 def _leave() -> NoReturn:
