@@ -13,10 +13,11 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 
 from ddp_magic import options, showing
 from ddp_magic.completion import completions
-from ddp_magic.errors import UserError
+from ddp_magic.errors import DdpError, UserError
 from ddp_magic.run import Run
 from ddp_magic.runs import Runs
 from ddp_magic.shell import Shell
+from ddp_magic.views import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +31,21 @@ T = TypeVar("T")
 
 
 def _usage(function: Callable[P, T]) -> Callable[P, T]:
-    """Turn a `UserError` into IPython's `UsageError`: one line, no traceback."""
+    """Turn a `UserError` into IPython's `UsageError`: one line, no traceback.
+
+    Errors quote what users and workers wrote, so they pass the escape: a terminal obeys what an
+    exception's message holds.
+    """
 
     @functools.wraps(function)
     def told(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
         except UserError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(escape.plain(str(error))) from None
+        except DdpError as error:
+            error.args = (escape.plain(str(error)),)
+            raise
 
     return told
 
