@@ -82,9 +82,7 @@ def judge(
         ending,
         plan.placement.world_size,
         oom_kills_before=oom_kills,
-        held_by_kernel=lambda: devices.kernel_memory(
-            plan.gpus, environ=os.environ, kernel_pid=os.getpid()
-        ),
+        held_by_kernel=lambda: _held(plan),
     )
     state = _state(ending, cause, stopping_since)
     if state != RunState.FAILED:  # an error that a rank got over may have been recorded
@@ -101,6 +99,10 @@ def judge(
         notices=tuple(_notices(plan, ending, state)),
         results=came,
     )
+
+
+def _held(plan: Prepared) -> str:
+    return devices.kernel_memory(plan.gpus, environ=os.environ, kernel_pid=os.getpid())
 
 
 def _brought(plan: Prepared, user_ns: dict[str, Any], *, finished: bool) -> Results:

@@ -153,10 +153,10 @@ def load(
     """
 
     def why(name: str) -> str:
-        if name not in stores:
-            if not finished:
-                return "rank 0 had not loaded it yet, or this cell does not use it"
-            return "this cell neither binds nor uses it; the notebook's own is unchanged"
-        return "the cell ended without setting it" if finished else "the cell had not set it yet"
+        if not finished:
+            return "the cell had not set it yet"
+        if name in stores:
+            return "the cell ended without setting it"
+        return "this cell neither binds nor uses it; the notebook's own is unchanged"
 
     return Results(run, receiver, names, why)
