@@ -42,7 +42,7 @@ _PRE = (
     "max-height:22em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
     "border-left:2px solid #8b949e66"
 )
-_ALL = "font-size:13px;line-height:1.5"
+_ALL = "font-size:13px;line-height:1.5;overflow-wrap:anywhere"
 _CODE = "background:none;padding:0;font-size:12px"
 _PROSE = "background:none;padding:0;font:inherit"  # code only so that nothing is typeset
 _FAINT = "opacity:.7"

@@ -1,0 +1,208 @@
+"""Real runs on real pages: %%ddp on two workers in JupyterLab and Notebook 7, in Chromium."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.browser import jupyter
+from tests.scripted_run import HOSTILE
+
+pytestmark = [pytest.mark.browser, pytest.mark.workers]
+
+DEFINE = """
+%load_ext ddp_magic
+import os
+import time
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+class Trainer:
+    def __init__(self, lr=0.1, epochs=2, go="", tag="none"):
+        dist.init_process_group()
+        self.model = DistributedDataParallel(torch.nn.Linear(2, 1))
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr)
+        self.epochs, self.go = epochs, go
+
+    def train(self):
+        losses = []
+        try:
+            for epoch in (bar := tqdm(range(self.epochs), desc="epochs", mininterval=0)):
+                loss = self.model(torch.ones(4, 2)).square().mean()
+                self.optimizer.zero_grad()
+                loss.backward()
+                self.optimizer.step()
+                losses.append(loss.item())
+                print(f"epoch {epoch}: \\x1b[32mloss\\x1b[0m of rank {dist.get_rank()}")
+                while epoch == 1 and not os.path.exists(self.go):
+                    time.sleep(0.02)
+        except KeyboardInterrupt:
+            bar.close()
+            print("keeping what there is")
+        return losses
+"""
+TRAIN = """
+%%ddp --nproc 2 epochs=3 lr=0.05 go=GO -o history,model  # first try
+trainer = Trainer()
+history = trainer.train()
+model = trainer.model
+""".lstrip()
+CHECK = "len(history), type(model).__name__"
+FAIL = """
+%%ddp --nproc 2 go=. tag={hostile} -o history  # <img src=x onerror=pwned=2>
+history = Trainer().train()
+print(hostile)
+print(hostile, file=sys.stderr)
+def check(rank):
+    if rank == 1:
+        raise type("<img src=x onerror='window.pwned=8'>", (ValueError,), {})(hostile)
+check(dist.get_rank())
+dist.barrier()
+""".lstrip()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
+        yield running
+
+
+def go(server, name):
+    """Let the training go on that waits for this file."""
+    (server.root / name).touch()
+
+
+@pytest.fixture(scope="module")
+def lab(server):
+    """One page of JupyterLab."""
+    notebook = server.open(
+        [
+            DEFINE + f"\nimport sys\nhostile = {HOSTILE!r}",
+            TRAIN.replace("GO", "never"),
+            CHECK,
+            FAIL,
+            TRAIN.replace("GO", "reload"),
+        ]
+    )
+    notebook.run(0)
+    yield notebook
+    notebook.close()
+
+
+def live(panel):
+    """Wait until the training waits for its file, and check what the panel shows meanwhile."""
+    panel.locator(".ddp-body", has_text="epoch 1: loss of rank 0").wait_for()
+    panel.locator(".ddp-live", has_text="epochs:  33%|").wait_for()
+    panel.locator(".ddp-state", has_text="running").wait_for()
+    assert panel.locator(".ddp-override").all_inner_texts()[:2] == [
+        "epochs=3 → Trainer(epochs)",
+        "lr=0.05 → Trainer(lr)",
+    ]
+    assert re.fullmatch(r"\d:\d\d", panel.locator(".ddp-elapsed").inner_text())
+    assert panel.locator("span.ddp-fg2").first.inner_text() == "loss"
+    assert panel.get_by_text("first try").is_visible()
+
+
+def kept(notebook, index):
+    """Save, check that nothing of a widget is in the file, and return the record's text."""
+    saved = notebook.save()
+    assert "widgets" not in saved.metadata
+    bundles = [output.data for output in saved.cells[index].outputs if "data" in output]
+    assert {kind for data in bundles for kind in data} == {"text/html", "text/plain"}
+    return bundles[0]["text/plain"]
+
+
+def test_a_training_is_live_and_stop_brings_back_what_it_has(lab):
+    output = lab.run(1, wait=False)
+    panel = output.locator(".ddp-magic")
+    live(panel)
+    assert not lab.ended()
+    panel.get_by_role("tab", name="rank 1").click()
+    panel.get_by_text("epoch 1: loss of rank 1").wait_for()
+
+    panel.get_by_role("button", name="Stop").click()
+    lab.wait_for_end()
+    output.locator(".jp-RenderedHTML").get_by_text("stopped", exact=True).wait_for()
+    panel.wait_for(state="detached")
+    assert output.get_by_text("The run was stopped: interrupted.").count() == 1
+    record = kept(lab, 1)
+    assert record.startswith("%%ddp run-1 stopped in ")
+    assert "keeping what there is" in record
+    assert "in the notebook: history\nin the notebook: model" in record
+    assert "(2, 'Linear')" in lab.run(2).inner_text()
+    assert lab.problems == []
+
+
+def test_a_failure_is_told_once_and_what_it_says_is_only_text(lab):
+    output = lab.run(3, wait=False)
+    panel = output.locator(".ddp-magic")
+    panel.locator(".ddp-override", has_text="tag=").wait_for()
+    harmless(lab, panel)
+    lab.wait_for_end()
+    panel.wait_for(state="detached")
+
+    record = output.locator(".jp-RenderedHTML")
+    record.get_by_text("failed", exact=True).wait_for()
+    text = output.inner_text()
+    assert text.count("Traceback (most recent call last)") == 1
+    assert text.count("raise type(") == 1
+    assert "Rank 1 of 2 failed: <img src=x onerror='window.pwned=8'>: <script>" in text
+    assert 'File "Cell In[4]", line 7, in check' in text
+    harmless(lab, output)
+    kept(lab, 3)
+
+
+def harmless(notebook, area):
+    """Assert that nothing hostile became more than text in this area."""
+    text = area.inner_text()
+    assert "<script>window.pwned=1</script>" in text
+    assert not set("\x1b\x9b\u202e\u2066\x00\x07") & set(text)
+    assert notebook.page.evaluate("window.pwned") is None
+    # with an error JupyterLab shows an icon of its own, and paths as links without a target
+    for tag in ("script", "img", "a[href]", "iframe", "mjx-container", "[onfocus]", "[onerror]"):
+        assert area.locator(tag).count() == 0, tag
+    assert notebook.problems == []
+
+
+def test_a_page_that_is_reloaded_in_the_middle_shows_the_record_and_then_the_end(lab, server):
+    output = lab.run(4, wait=False)
+    live(output.locator(".ddp-magic"))
+    record = output.locator(".jp-RenderedHTML")
+    record.locator("pre", has_text="epochs:  33%|").first.wait_for(state="attached")
+    assert "epoch 1: loss of rank 0" in lab.save().cells[4].outputs[0].data["text/plain"]
+
+    lab.page.reload()
+    record.get_by_text("epoch 1: loss of rank 0").wait_for()
+    assert record.get_by_text("running", exact=True).is_visible()
+    go(server, "reload")
+    panel = output.locator(".ddp-magic")
+    panel.locator(".ddp-state", has_text="succeeded").wait_for()
+    panel.get_by_text("epoch 2: loss of rank 0").wait_for()
+    record.first.wait_for(state="hidden")
+    assert lab.problems == []
+
+
+def test_notebook_7_shows_a_run_and_its_record_when_opened_again(server):
+    notebook = server.open([DEFINE, TRAIN.replace("GO", "seven"), CHECK], app="notebook")
+    notebook.run(0)
+    output = notebook.run(1, wait=False)
+    panel = output.locator(".ddp-magic")
+    live(panel)
+    assert not notebook.ended()
+    go(server, "seven")
+    notebook.wait_for_end()
+    output.locator(".jp-RenderedHTML").get_by_text("succeeded", exact=True).wait_for()
+    panel.wait_for(state="detached")
+    assert "(3, 'Linear')" in notebook.run(2).inner_text()
+    assert kept(notebook, 1).startswith("%%ddp run-1 succeeded in ")
+    assert notebook.problems == []
+    notebook.close()
+
+    again = server.open(notebook.path, app="notebook")
+    record = again.output(1).locator(".jp-RenderedHTML")
+    record.get_by_text("epoch 2: loss of rank 0").wait_for()
+    assert "in the notebook: history · model" in record.inner_text()
+    again.close()
