@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +23,7 @@ from tests.notebook import until  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ROOT", "command_line", "describe", "opened", "table", "until"]
+__all__ = ["ROOT", "command_line", "describe", "opened", "table", "times", "torchrun", "until"]
 
 _PACKAGES = ("ddp-magic", "torch", "ipython", "ipykernel", "psutil")
 
@@ -68,3 +71,27 @@ def table(rows: list[tuple[str, ...]]) -> None:
             "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         )
     print()
+
+
+def times(own: list[float], others: list[float]) -> tuple[str, ...]:
+    """Return median and best, each with its ratio to the other's."""
+    return tuple(
+        f"{pick(own):.2f} ({pick(own) / pick(others):.2f})" for pick in (statistics.median, min)
+    )
+
+
+def torchrun(code: str, place: Path) -> tuple[float, bytes]:
+    """Run a script on two workers with their output in a file; return seconds and output."""
+    script, out = place / "script.py", place / "out"
+    script.write_text(code)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    began = time.monotonic()
+    with out.open("wb") as log:
+        subprocess.run(
+            [*command, str(script)],
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+            stdout=log,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+    return time.monotonic() - began, out.read_bytes()
