@@ -77,13 +77,7 @@ def judge(
         oom_kills: `failure.oom_kills` from before the run.
         user_ns: The notebook's namespace.
     """
-    cause, text = failure.explain(
-        plan.run,
-        ending,
-        plan.placement.world_size,
-        oom_kills_before=oom_kills,
-        held_by_kernel=lambda: _held(plan),
-    )
+    cause, text = _cause(plan, ending, oom_kills)
     state = _state(ending, cause, stopping_since)
     if state != RunState.FAILED:  # an error that a rank got over may have been recorded
         cause, text = None, ""
@@ -101,8 +95,16 @@ def judge(
     )
 
 
-def _held(plan: Prepared) -> str:
-    return devices.kernel_memory(plan.gpus, environ=os.environ, kernel_pid=os.getpid())
+def _cause(plan: Prepared, ending: Ending, oom_kills: int) -> tuple[failure.Failure | None, str]:
+    return failure.explain(
+        plan.run,
+        ending,
+        plan.placement.world_size,
+        oom_kills_before=oom_kills,
+        held_by_kernel=lambda: devices.kernel_memory(
+            plan.gpus, environ=os.environ, kernel_pid=os.getpid()
+        ),
+    )
 
 
 def _brought(plan: Prepared, user_ns: dict[str, Any], *, finished: bool) -> Results:

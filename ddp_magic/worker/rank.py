@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import warnings
 from datetime import timedelta
 from json import loads  # now: the user's program may put another in its place
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ddp_magic.news import tell
 from ddp_magic.results import save as results
@@ -18,6 +19,8 @@ from ddp_magic.worker.program import NO_VALUE, Program
 from ddp_magic.worker.termination import Termination, die_of, ignore
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ddp_magic.rundir import RunDir
 
 __all__ = ["Rank"]
@@ -50,6 +53,8 @@ class Rank:
         if self.rank == 0:
             tell(self.run, ev="group", used=grouped())
             self.save(code, value)
+        if code == 0:
+            self.part()
         tell(self.run, ev="done", code=code, **identity)
         # A thread of the user's may never end, and is joined now.
         die_of(signal.SIGINT, code)
@@ -92,6 +97,21 @@ class Rank:
             import torch
 
             torch.cuda.set_device(self.local_rank)
+
+    def part(self) -> None:
+        """Give the other ranks a moment to end too.
+
+        A peer that leaves right after init_process_group() or its last collective resets
+        connections which the others may still be setting up or reading from.
+        """
+        dist = sys.modules.get("torch.distributed")
+        if dist is None or not dist.is_available() or not dist.is_initialized():
+            return
+        keys = [f"ddp_magic/{rank}" for rank in range(int(os.environ.get("WORLD_SIZE", "1")))]
+        with contextlib.suppress(Exception):  # the store is gone, or the others go on for long
+            store = _store(dist)
+            store.set(keys[self.rank], "")
+            store.wait(keys, timedelta(seconds=1))
 
     def tell_error(self, error: BaseException, kind: errors.Kind) -> None:
         """Record why the program ended."""
@@ -142,8 +162,11 @@ def grouped() -> bool:
     if dist.is_initialized() or hook == "torch.distributed.distributed_c10d":
         return True
     try:
-        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = dist.TCPStore(*address, is_master=False, timeout=timedelta(seconds=5))
-        return store.num_keys() > 0
+        return _store(dist).num_keys() > 0
     except Exception:  # a store that is gone tells nothing, and a false alarm is worse than none
         return True
+
+
+def _store(dist: ModuleType) -> Any:
+    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    return dist.TCPStore(*address, is_master=False, timeout=timedelta(seconds=5))
