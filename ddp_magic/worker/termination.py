@@ -44,7 +44,10 @@ class Termination:
         self._main = threading.get_ident()
         self._alarm = -1
         signal.signal(signal.SIGTERM, self._on_signal)
-        os.register_at_fork(after_in_child=self._forget)
+        self._held = threading.local()
+        os.register_at_fork(
+            before=self._hold, after_in_parent=self._release, after_in_child=self._forget
+        )
         if not raises:
             # The C handler writes here at once; the Python one waits until a collective returns.
             woken, self._alarm = os.pipe()
@@ -85,6 +88,13 @@ class Termination:
                     _leave()
                 self._failing(handled)
 
+    def _hold(self) -> None:
+        """Block SIGTERM while forking: who forks may terminate the child before it is its own."""
+        self._held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _release(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._held.mask)
+
     def _forget(self) -> None:
         """Let a forked child (of a DataLoader, of a Pool) die of SIGTERM, and alone."""
         found = signal.set_wakeup_fd(-1)
@@ -92,6 +102,7 @@ class Termination:
             signal.set_wakeup_fd(found)
         if self._ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._release()
 
     def _start(self, target: Callable[..., None], *arguments: object) -> None:
         name = "ddp_magic termination"
