@@ -24,7 +24,7 @@ __all__ = ["BACKEND", "LoopbackRendezvous", "register"]
 
 BACKEND = "ddp_magic_loopback"
 _HOST = "127.0.0.1"
-_LIBUV = torch.__version__ >= (2, 8)
+_LIBUV = torch.__version__ >= "2.8"  # a TorchVersion, which compares as a version
 """Until 2.8 torch's libuv server, the default, refused `master_listen_fd` (pytorch #150215)."""
 
 

@@ -80,15 +80,14 @@ class Guard:
         if self.kernel_gone and not self.dismissed:  # else a newer guard watches over it
             shutil.rmtree(self.run.path.parent, ignore_errors=True)
 
-    # -- what we hear ---------------------------------------------------------------------------
-
     def listen(self) -> None:
         """Register every source of news."""
         # A Python handler and not SIG_IGN, which the agent would inherit through exec.
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
             signal.signal(number, _ignore)
         signal.signal(signal.SIGTERM, self.on_term)
-        wake, alarm = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        wake, alarm = os.pipe()
+        os.set_blocking(alarm, False)
         signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
         self.news = os.open(self.run.news, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.hear(wake, lambda: os.read(wake, 4096))
@@ -202,8 +201,6 @@ class Guard:
         elif worker.code != 0 and self.failure_deadline is None:
             self.failure_deadline = time.monotonic() + min(FAILURE_GRACE, self.grace)
             self.look()
-
-    # -- what we do -----------------------------------------------------------------------------
 
     def stop(self, number: signal.Signals | None, seconds: float) -> None:
         """Send the one graceful signal, if it is still to send, and set the deadline."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import UserError
 from ddp_magic.pickling import BlobReader, Unpickler
+from ddp_magic.results.reading import Segment, Segments
 from ddp_magic.results.save import VALUE
 
 if TYPE_CHECKING:
@@ -86,29 +87,20 @@ class Results:
     def _read(
         self, stem: str, *, only: set[str] | None = None, quiet: bool = False
     ) -> dict[str, Any]:
-        """Read a file's segments one after the other: later ones refer to earlier ones."""
+        """Read a file's segments up to the last that is wanted."""
         names: list[str] = self._index.get(stem, [])
-        wanted = names if only is None else [n for n in names if n in only]
-        found: dict[str, Any] = {}
+        wanted = [n for n in names if only is None or n in only]
         if not wanted:
-            return found
+            return {}
+        sizes, marks = self._index[f"{stem} sizes"], self._index[f"{stem} marks"]
+        listed = zip(names, sizes, marks, strict=True)
+        segments = [Segment(name=n, size=size, mark=mark) for n, size, mark in listed]
         kind = _OnlyImported if quiet else Unpickler
         with open(self._run.results / f"{stem}.pkl", "rb") as file:
-            unpickler = kind(file, self._receiver)
-            end = 0
-            sizes = self._index[f"{stem} sizes"]
-            for name, size in zip(names[: names.index(wanted[-1]) + 1], sizes, strict=False):
-                end += size
-                try:
-                    found[name] = unpickler.load()
-                except Exception as error:
-                    if quiet:
-                        raise
-                    told = f"{type(error).__name__} while it was read here: {error}"
-                    self._index.setdefault("errors", {})[name] = told
-                    unpickler = _after(unpickler, kind(file, self._receiver))
-                    file.seek(end)
-        return {n: v for n, v in found.items() if n in wanted}
+            reading = Segments(file=file, make=lambda: kind(file, self._receiver))
+            reading.read(segments[: names.index(wanted[-1]) + 1])
+        self._index.setdefault("errors", {}).update(reading.errors)
+        return {n: v for n, v in reading.values.items() if n in wanted}
 
     def _reason(self, name: str) -> str:
         errors: dict[str, str] = self._index.get("errors", {})
@@ -126,12 +118,6 @@ class _OnlyImported(Unpickler):
         if module not in sys.modules:
             raise ImportError(module)
         return super().find_class(module, name)
-
-
-def _after(failed: Unpickler, fresh: Unpickler) -> Unpickler:
-    """Return an unpickler for the segment behind one that failed, with what was read by then."""
-    fresh.memo = failed.memo
-    return fresh
 
 
 def load(

@@ -86,6 +86,7 @@ class _Saver:
             return
         self.index[stem] = writer.names
         self.index[f"{stem} sizes"] = writer.sizes
+        self.index[f"{stem} marks"] = writer.marks
 
     def publish(self) -> None:
         """Write the index, by which the kernel finds what was written so far."""

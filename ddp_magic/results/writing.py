@@ -66,6 +66,7 @@ class Writer:
         names: What each segment holds, in order.
         unwrapped: Names of wrappers that were left behind, as ``DistributedDataParallel``.
         moved: Whether tensors of a GPU were among them, which arrive on the CPU.
+        marks: How many objects the memo holds after each segment.
     """
 
     def __init__(self, run: RunDir, stem: str, sender: Sender, *, limit: int, pulse: Pulse) -> None:
@@ -79,6 +80,7 @@ class Writer:
         self._memo: dict[int, tuple[int, Any]] = {}
         self._drafts: list[Draft] = []
         self.names: list[str] = []
+        self.marks: list[int] = []
         self.unwrapped: set[str] = set()
         self.moved = False
 
@@ -105,15 +107,17 @@ class Writer:
             pickler.dump(value)
         except TooLarge:
             return self._too_large
-        except RecursionError:
-            return "it is nested too deeply to be pickled"
         except BaseException as error:  # of a __reduce__ of the user's, even sys.exit()
+            # cloudpickle makes a PicklingError of it
+            if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
+                return "it is nested too deeply to be pickled"
             return _said(error)
         if self.nbytes + draft.nbytes > self._limit:
             return self._too_large
         self._memo = pickler.memo.copy()
         self._drafts.append(draft)
         self.names.append(name)
+        self.marks.append(len(self._memo))
         self.unwrapped |= pickler.unwrapped
         self.moved |= pickler.moved
         return ""
