@@ -97,7 +97,7 @@ class Results:
         segments = [Segment(name=n, size=size, mark=mark) for n, size, mark in listed]
         kind = _OnlyImported if quiet else Unpickler
         with open(self._run.results / f"{stem}.pkl", "rb") as file:
-            reading = Segments(file=file, make=lambda: kind(file, self._receiver))
+            reading = Segments(file=file, receiver=self._receiver, kind=kind)
             reading.read(segments[: names.index(wanted[-1]) + 1])
         self._index.setdefault("errors", {}).update(reading.errors)
         return {n: v for n, v in reading.values.items() if n in wanted}
