@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ddp_magic import devices, overrides, script
 from ddp_magic.collect import Collector
-from ddp_magic.errors import OptionError
+from ddp_magic.errors import OptionError, PlaceError
 from ddp_magic.nvml import Nvml
 from ddp_magic.options import check_ranks
 
@@ -59,6 +59,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         UserError: Something in the line, the cell or the notebook is to be mended first.
         SyntaxError: The body does not parse; it names the cell and its line.
     """
+    _check_here()
     gpus = Nvml()
     placement = devices.choose(
         options,
@@ -91,6 +92,17 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         shown=shown,
         gpus=gpus,
     )
+
+
+def _check_here() -> None:
+    """Refuse a working directory that is gone, in which no process can start."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise PlaceError(
+            "The notebook's working directory does not exist any more, and the workers would "
+            "start in it. Change to another with os.chdir(...)."
+        ) from None
 
 
 def _shown(options: Options, world_size: int) -> tuple[int, ...]:

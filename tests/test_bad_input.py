@@ -117,6 +117,18 @@ def test_a_temp_directory_that_is_not_there_is_told(notebook, monkeypatch, tmp_p
     assert "TMPDIR" in shown.told
 
 
+def test_a_working_directory_that_is_gone_is_told(notebook, monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.chdir(gone)
+        gone.rmdir()
+        shown = notebook.run("%%ddp --nproc 2\n1")
+
+    assert isinstance(shown.error, UsageError)
+    assert "os.chdir" in shown.told
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(notebook, monkeypatch, tmp_path):
     small = tmp_path / "small"
     small.mkdir()

@@ -52,6 +52,13 @@ REFUSED = {
         "import os\nos.putenv('MASTER_PORT', '1')",
         f"The cell sets MASTER_PORT (line 3), {ADDRESS}",
     ),
+    "address of one's own": (
+        (
+            "import torch.distributed as dist\nport = 1234\n"
+            "dist.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=0)"
+        ),
+        f"The cell sets init_method (line 4), {ADDRESS}",
+    ),
     "two groups": (
         "from torch.distributed import *\ninit_process_group('gloo')\n1\ninit_process_group()",
         TWICE,
@@ -63,6 +70,7 @@ ACCEPTED = {
     "guarded address": (
         "import os\nif 'MASTER_ADDR' not in os.environ:\n    os.environ['MASTER_ADDR'] = 'h'"
     ),
+    "address of the launcher": "import dist\ndist.init_process_group(init_method='env://')",
     "another variable": "import os\nos.environ['MASTER'] = 'x'\nos.environ.update(A='1')",
     "groups one after the other": (
         "import torch.distributed as dist\ndist.init_process_group()\n"

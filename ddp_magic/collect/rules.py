@@ -64,8 +64,20 @@ def _set_here(node: ast.AST) -> Iterator[tuple[str, int]]:
             args=[ast.Constant(value=str(name)), *_],
         ) if name in _ADDRESSES:
             yield name, node.lineno
+        case ast.Call(keywords=keywords) if any(_is_tcp(keyword) for keyword in keywords):
+            # every worker would wait for somebody to open a store there: pytorch's workers of
+            # torchrun are clients only
+            yield "init_method", node.lineno
         case _:
             pass
+
+
+def _is_tcp(keyword: ast.keyword) -> bool:
+    value = keyword.value
+    if isinstance(value, ast.JoinedStr) and value.values:
+        value = value.values[0]
+    text = value.value if isinstance(value, ast.Constant) else None
+    return keyword.arg == "init_method" and isinstance(text, str) and text.startswith("tcp://")
 
 
 def _updated(call: ast.Call) -> Iterator[str]:
