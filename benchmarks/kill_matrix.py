@@ -4,7 +4,7 @@
 Times are seconds from the blow until the last process of that kind is gone. A guard that `stays`
 watches over the directory of a kernel that lives. `files` is when nothing but logs and results of
 the run is there (kernel alive) or nothing at all (kernel gone). `left` is what is there after the
-kernel was ended too: processes and files.
+kernel was killed too (SIGKILL): processes and files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from scenarios import SCENARIOS, Scenario, header
-from setting import Kernel, command_line, describe, opened, table, until
+from setting import Kernel, command_line, describe, kernel, placed, table, until
 
 from ddp_magic.processes import marked, start_time, wait_gone
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HEADS = ("scenario", "kernel", "guard", "agent", "ranks", "children", "cell", "files", "left")
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 class Case:
@@ -147,14 +147,27 @@ def _is_rank(pid: int) -> bool:
 
 def play(scenario: Scenario) -> tuple[str, ...]:
     """Run one scenario with a kernel of its own; return its row."""
-    with opened() as (kernel, place):
-        case = Case(kernel, place, scenario)
-        scenario.act(case)
-        row = case.watch()
+    with placed() as place:
+        with kernel() as made:
+            made.run("%load_ext ddp_magic")
+            case = Case(made, place, scenario)
+            scenario.act(case)
+            row = case.watch()
+        left = leftovers(place)
+        if left != "nothing":
+            with kernel() as another:
+                another.run("%load_ext ddp_magic")
+                another.run("%%ddp --nproc 1\n1")
+            left = f"{left}; after the next kernel's run: {leftovers(place)}"
+    return (*row, left)
+
+
+def leftovers(place: Path) -> str:
+    """Say what is left of a kernel that was killed."""
     processes = wait_gone(marked(place), 20)
-    files = sorted(str(p.relative_to(place)) for p in place.rglob("*"))
-    left = [*(command_line(p)[:60] for p in processes), *files[:3]]
-    return (*row, ", ".join(left) or "nothing")
+    files = [p for p in place.rglob("*") if not p.is_dir()]
+    said = [command_line(p)[:60] for p in processes]
+    return ", ".join(said + [f"{len(files)} files"] * bool(files)) or "nothing"
 
 
 def main(words: list[str]) -> None:

@@ -23,7 +23,18 @@ from tests.notebook import until  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ROOT", "command_line", "describe", "opened", "table", "times", "torchrun", "until"]
+__all__ = [
+    "ROOT",
+    "command_line",
+    "describe",
+    "kernel",
+    "opened",
+    "placed",
+    "table",
+    "times",
+    "torchrun",
+    "until",
+]
 
 _PACKAGES = ("ddp-magic", "torch", "ipython", "ipykernel", "psutil")
 
@@ -38,21 +49,27 @@ def describe() -> None:
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[tuple[Kernel, Path]]:
-    """Start a kernel with the extension, whose runs live in a new directory; yield both."""
+def placed() -> Iterator[Path]:
+    """Make a new directory the place of temporary files; yield it."""
     before = os.environ.get("TMPDIR")
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
         place = Path(name) / "tmp"
         place.mkdir()
         os.environ["TMPDIR"] = str(place)
         try:
-            with kernel() as made:
-                made.run("%load_ext ddp_magic")
-                yield made, place
+            yield place
         finally:
             del os.environ["TMPDIR"]
             if before is not None:
                 os.environ["TMPDIR"] = before
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[tuple[Kernel, Path]]:
+    """Start a kernel with the extension, whose runs live in a new directory; yield both."""
+    with placed() as place, kernel() as made:
+        made.run("%load_ext ddp_magic")
+        yield made, place
 
 
 def command_line(pid: int) -> str:

@@ -26,6 +26,12 @@ __all__ = ["Guard", "LaunchSpec", "said"]
 _PACKAGE = Path(__file__).parent
 _OBEYS_WITHIN = 15.0
 """Seconds that a guard gets to kill everything before we do it, and it, ourselves."""
+_TOGETHER = 0.2
+"""Seconds between a guard's death and our sweep.
+
+A kernel that is killed together with its guard often lives a little longer. Should it kill the
+agent in that time and then die, nobody is left to remove the directory.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +170,7 @@ class Guard:
 
     def sweep(self) -> None:
         """Kill every process of this run that outlived its guard."""
+        time.sleep(_TOGETHER)
         kill_marked(self.run.path)
 
     def _command(self, letter: str) -> None:
