@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ddp_magic.events import Notice, OutputChunk, RunState, StateChanged, WorkerExited
-from ddp_magic.follow import Follower
+from ddp_magic.follow import Follower, Tail
 from ddp_magic.rundir import RunDir
 from ddp_magic.stacks import without_ours
 
@@ -135,3 +135,16 @@ def test_stacks_show_the_program_and_nothing_of_ours(name: str):
 
     assert without_ours(text) == shown
     assert without_ours(f"before\n\n{text}") == f"before\n\n{shown}".strip()
+
+
+@pytest.mark.parametrize(
+    ("lag", "first", "skipped"),
+    [(1600, 100, 1901), (2001, 125, 0), (None, 2001, 0)],
+    ids=["too far behind", "just within the lag", "a terminal, which shows all"],
+)
+def test_a_reader_that_is_too_far_behind_goes_on_with_the_newest(run, lag, first, skipped):
+    run.log(0, "stdout").write_bytes(b"x" * 2001)
+    chunk = Tail(run, 0, "stdout", lag).read()
+
+    assert chunk is not None
+    assert (len(chunk.data), chunk.skipped) == (first, skipped)
