@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from ddp_magic.rundir import RunDir
 
-__all__ = ["Ending", "Follower", "Tail"]
+__all__ = ["LAG", "Ending", "Follower", "Tail"]
 
-_BATCH = 1 << 20
-"""Bytes of one stream that one look takes in."""
-_BEHIND = 8 << 20
-"""Bytes behind from which on the older ones are skipped: nobody can read that fast."""
+LAG = 16 << 20
+"""Bytes of a stream that a reader may be behind before older ones are skipped."""
+_LOOKS = 16
+"""In how many looks a reader would catch up with the lag."""
 
 
 class Ending:
@@ -62,9 +62,18 @@ class Ending:
 
 
 class Tail:
-    """Follows one stream of one rank through its log's files."""
+    """Follows one stream of one rank through its log's files.
 
-    def __init__(self, run: RunDir, rank: int, stream: Stream) -> None:
+    Args:
+        run: The run.
+        rank: The rank.
+        stream: Which of its streams.
+        lag: Bytes to be behind before older ones are skipped; None never skips.
+    """
+
+    def __init__(self, run: RunDir, rank: int, stream: Stream, lag: int | None = LAG) -> None:
+        self._lag = lag
+        self._batch = (LAG if lag is None else lag) // _LOOKS
         self._run = run
         self._rank = rank
         self._stream: Stream = stream
@@ -73,8 +82,9 @@ class Tail:
     def read(self, *, skip: bool = True) -> OutputChunk | None:
         """Return what was added, at most a batch; None where nothing was."""
         start = self._at
-        if skip and (behind := self._size() - self._at) > _BEHIND:
-            self._at += behind - _BATCH
+        lag = self._lag if skip else None
+        if lag is not None and (behind := self._size() - self._at) > lag:
+            self._at += behind - self._batch
         data = self._read()
         if not data and self._at == start:
             return None
@@ -111,7 +121,7 @@ class Tail:
             return self._read()
         with log:
             log.seek(offset)
-            return log.read(min(_BATCH, SEGMENT - offset))
+            return log.read(min(self._batch, SEGMENT - offset))
 
 
 class Follower:
@@ -122,7 +132,7 @@ class Follower:
         ended: Whether the run is over and everything that it wrote has been returned.
     """
 
-    def __init__(self, run: RunDir, world_size: int) -> None:
+    def __init__(self, run: RunDir, world_size: int, lag: int | None = LAG) -> None:
         self.ending = Ending()
         self.ended = False
         self._run = run
@@ -130,7 +140,7 @@ class Follower:
         self._running: set[int] = set()
         self._world_size = world_size
         streams: tuple[Stream, ...] = ("stdout", "stderr")
-        self._tails = [Tail(run, r, s) for r in range(world_size) for s in streams]
+        self._tails = [Tail(run, r, s, lag) for r in range(world_size) for s in streams]
 
     def read(self) -> Iterator[Event]:
         """Return what has happened since the last call; all that there is, once the run ended."""

@@ -117,7 +117,8 @@ class Run:
     @contextmanager
     def _launched(self) -> Generator[Guard]:
         """Start everything; whatever happens meanwhile, leave no process."""
-        self._follower = Follower(self.plan.run, self.plan.placement.world_size)
+        size = self.plan.placement.world_size
+        self._follower = Follower(self.plan.run, size, self._drawing.lag)
         guard = self._guard = self._start()
         self.runs.watch_over(guard)
         try:

@@ -46,7 +46,7 @@ class RankTerminal:
         """Take in what the rank wrote next, `skipped` bytes after what came before."""
         if skipped:
             self._end(stream)
-            self._add([Line(f"… {skipped:,} bytes are missing here, the log is full …")])
+            self._add([Line(f"… {skipped:,} bytes are not shown here, see the log …")])
         if len(data) > LEAP:
             self._end(stream)
             cut = data.find(b"\n", len(data) - LEAP // 4) + 1 or len(data) - LEAP // 4

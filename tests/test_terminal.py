@@ -250,7 +250,7 @@ def test_missing_bytes_are_told_where_they_are_missing():
     assert [line.text for line in rank.tail(9)] == [
         "a",
         "half a li",
-        "… 1,234,567 bytes are missing here, the log is full …",
+        "… 1,234,567 bytes are not shown here, see the log …",
         "ne",
         "b",
     ]

@@ -156,7 +156,7 @@ def test_what_happens_is_said_in_lines_on_stderr():
         "%%ddp run-3 note: tensors came back on the CPU",
         "%%ddp run-3 warning: the workers never communicated",
         "%%ddp run-3 stopping: interrupted: 30 s to finish",
-        f"%%ddp run-3 5,000 bytes are missing here, the log is full: {LOG}",
+        f"%%ddp run-3 5,000 bytes are not shown here, see {LOG}",
         "%%ddp run-3 failed in 2 min 05 s · in the notebook: history",
     ]
 

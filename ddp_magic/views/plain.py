@@ -143,7 +143,7 @@ class PlainView:
         if source is None:
             return
         if event.skipped:
-            self._say(f"{event.skipped:,} bytes are missing here, the log is full: {source.log}")
+            self._say(f"{event.skipped:,} bytes are not shown here, see {source.log}")
         if self._raw:
             self._write_raw(source, source.decoder.decode(event.data))
             return
