@@ -13,7 +13,12 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.workers
+pytestmark = [
+    pytest.mark.workers,
+    # cells leave files open, as people's do
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 CASES = json.loads((Path(__file__).parent / "data" / "cases_basic.json").read_text("utf-8"))
 
