@@ -138,13 +138,13 @@ class RunDir:
         return run
 
     @contextlib.contextmanager
-    def creating(self, path: Path, mode: str = "wb") -> Generator[int]:
+    def creating(self, path: Path) -> Generator[int]:
         """Open a new private file (0600, must not exist) and yield its descriptor.
 
         Raises:
             PlaceError: It cannot be written (full disk); also when the body raises OSError.
         """
-        flags = os.O_CREAT | os.O_EXCL | (os.O_RDWR if "+" in mode else os.O_WRONLY)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
         try:
             fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
             try:

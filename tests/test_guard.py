@@ -264,6 +264,22 @@ def test_a_guard_whose_work_is_done_removes_the_directory_when_the_kernel_dies_l
     until(lambda: not guard.run.path.parent.exists())
 
 
+def test_a_guard_whose_work_is_done_sleeps(start):
+    guard = start(STUBBORN)
+    ready(guard)
+    guard.kill()  # sets a deadline that has passed from then on
+    ended(guard)
+    stat = Path(f"/proc/{guard._process.pid}/stat")
+
+    def ticks() -> int:
+        return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+
+    before = ticks()
+    with pytest.raises(subprocess.TimeoutExpired):
+        guard._process.wait(1)
+    assert ticks() - before < 20  # of 100 in a second
+
+
 def test_a_dismissed_guard_leaves_the_directory_to_the_next(start):
     first = start("wait_for([worker(0, lambda done: done(0))])")
     ended(first)

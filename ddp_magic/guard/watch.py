@@ -75,6 +75,7 @@ class Guard:
             self.wait()
         self.end(self.tree.sweep(self.pump.drain))
         self.pump.close()
+        self.deadline = self.failure_deadline = None  # passed, they would keep `wait` from sleeping
         while not self.dismissed and not self.kernel_gone:
             self.wait()
         if self.kernel_gone and not self.dismissed:  # else a newer guard watches over it
@@ -109,7 +110,9 @@ class Guard:
         now = time.monotonic()
         deadlines = [t for t in (self.deadline, self.failure_deadline) if t is not None]
         longest = 0.3 if deadlines else 1.0 if LINUX else 0.1
-        for key, _ in self.selector.select(max(0.0, min([longest, *(t - now for t in deadlines)]))):
+        for key, _ in self.selector.select(
+            max(0.02, min([longest, *(t - now for t in deadlines)]))
+        ):
             key.data()
         for worker in self.group.vanished():
             self.on_worker_gone(worker)
