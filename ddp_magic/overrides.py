@@ -1,19 +1,22 @@
 """What each ``name=value`` of the line goes to, and with which value; runs in the kernel.
 
-A target is a notebook variable that the collected code reads, or a parameter of a callable of the
-notebook that the cell calls by name. Whatever is not exactly one of these is refused.
+A target is a notebook variable that the collected code reads, a path into one, a parameter of a
+callable of the notebook that the cell calls, or a keyword that the cell writes. Whatever is not
+exactly one of these is refused.
 """
 
 from __future__ import annotations
 
 import inspect
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ddp_magic.errors import OverrideError
-from ddp_magic.line import targets
+from ddp_magic.line import refusals, targets
 from ddp_magic.line.callsites import CallSite
 from ddp_magic.line.literals import Value, evaluate, require_fit
+from ddp_magic.line.settable import require_taken
 from ddp_magic.masking import MASK, looks_secret
 
 if TYPE_CHECKING:
@@ -38,32 +41,48 @@ class Bound:
 
     Attributes:
         text: As written: ``lr=0.05``.
-        target: ``lr`` for a variable, ``Trainer(lr)`` for a parameter.
+        target: ``lr`` for a variable, ``Trainer(lr)`` for an argument, ``cfg.lr`` for a path.
         value: What the workers get.
-        kind: Whether it rebinds a global or an argument.
-        name: The variable's or the parameter's name.
+        kind: Whether it rebinds a global, sets something inside one, or gives an argument.
+        name: The variable's or the parameter's name, or the path.
         calls: For an argument, every call of the cell that gets it.
+        code: For a path, what Python assigns to: ``cfg["optim"].lr``.
+        modules: For a path, modules on its way that must be imported.
+        note: What the user should know of it.
     """
 
     text: str
     target: str
     value: object
-    kind: Literal["global", "argument"]
+    kind: Literal["global", "path", "argument"]
     name: str
     calls: tuple[CallSite, ...] = ()
+    code: str = ""
+    modules: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def shown(self) -> str:
         """The override as views and records tell it: ``lr=0.05 → Trainer(lr)``."""
         target, _, text = self.text.partition("=")
         plain = isinstance(self.value, (bool, int, float, complex, type(None)))
-        if looks_secret(self.name) and not plain:
+        if (looks_secret(self.name) or looks_secret(target)) and not plain:
             text = MASK
         elif text.startswith(("{", "$")) and (plain or isinstance(self.value, str)):
             shown = repr(self.value)
             text += f" ({shown if len(shown) <= 40 else shown[:37] + '...'})"
         several = f" in {len(self.calls)} calls" if len(self.calls) > 1 else ""
         return f"{target}={text} → {self.target}{several}"
+
+    @property
+    def key(self) -> str:
+        """What its value is called in the module; stands in readable text, so nothing secret."""
+        return f"override {self.shown}"
+
+    @property
+    def root(self) -> str:
+        """The variable that it changes; empty for an argument."""
+        return "" if self.kind == "argument" else self.name.partition(".")[0]
 
 
 def resolve(
@@ -95,28 +114,44 @@ def resolve(
         tree=tree, reads=reads, stores=stores, user_ns=user_ns, shift=first_line - 1
     )
     found = [(override, cell.target(override.target, override.text)) for override in overrides]
-    seen: dict[str, str] = {}
-    for override, target in found:
-        text = targets.shown(override.target, override.text)
-        if target.label in seen:
-            raise OverrideError(
-                f"{target.label} is given twice, as {seen[target.label]} and as {text}. "
-                "Keep one of them."
-            )
-        seen[target.label] = text
+    for (first, one), (second, other) in itertools.combinations(found, 2):
+        _require_apart(first, one, second, other)
     return tuple(_bind(override, target, user_ns) for override, target in found)
+
+
+def _require_apart(first: Override, one: Target, second: Override, other: Target) -> None:
+    """Refuse two overrides of one thing, or of a thing and what is inside it."""
+    texts = [refusals.shown(override.target, override.text) for override in (first, second)]
+    places = [(id(t.place.holder), t.place.key) if t.place else t.label for t in (one, other)]
+    if places[0] == places[1]:
+        also = "" if one.label == other.label else f", which is {other.label},"
+        raise OverrideError(
+            f"{one.label}{also} is given twice, as {texts[0]} and as {texts[1]}. Keep one of them."
+        )
+    if one.calls or other.calls:
+        return
+    outer, inner = sorted((one.label, other.label), key=len)
+    if inner.startswith(f"{outer}."):
+        raise OverrideError(
+            f"{' and '.join(texts)} do not go together: one replaces {outer} as a whole, the other "
+            f"changes what is in it. Keep one of them."
+        )
 
 
 def _bind(override: Override, target: Target, user_ns: dict[str, Any]) -> Bound:
     value = evaluate(override.target, override.text, user_ns)
     _check(override, target, value, user_ns)
+    place = target.place
     return Bound(
         text=f"{override.target}={override.text}",
         target=target.label,
         value=value.value,
-        kind="argument" if target.calls else "global",
+        kind="argument" if target.calls else "path" if place else "global",
         name=target.name,
         calls=target.calls,
+        code=place.code if place else "",
+        modules=place.modules if place else (),
+        note=target.note,
     )
 
 
@@ -132,3 +167,5 @@ def _check(override: Override, target: Target, value: Value, user_ns: dict[str, 
         sample = _SAMPLES[declared]
         what = f"declared as {type(sample).__name__}"
         require_fit(override.target, override.text, value, sample, user_ns, what=what)
+    if target.place:
+        require_taken(target.place, value.value)

@@ -42,7 +42,8 @@ def write(definitions: Definitions, run: RunDir, *, header: Sequence[str]) -> So
     )
     run.write(run.main, page.text)
     run.write(run.body, definitions.body)
-    run.write(run.source_map, _json(asdict(source_map)))
+    regions = [vars(region) for region in page.regions]
+    run.write(run.source_map, _json(vars(source_map) | {"regions": regions}))
     run.write(run.program, _json(_program(definitions, page)))
     return source_map
 
@@ -172,7 +173,7 @@ def _program(definitions: Definitions, page: _Page) -> dict[str, object]:
     """Return what `worker.program` and `worker.values` need besides the text."""
     arguments = [
         {
-            "key": f"override {bound.text}",
+            "key": bound.key,
             "name": bound.name,
             "calls": [asdict(call) for call in bound.calls],
         }

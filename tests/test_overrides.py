@@ -80,8 +80,8 @@ def bind(
     )
 
 
-def at(position: int | None = None, *, line: int = 1, column: int = 0) -> CallSite:
-    return CallSite(lineno=line, col_offset=column, position=position)
+def at(position: int | None = None, *, number: int = 0) -> CallSite:
+    return CallSite(number=number, position=position)
 
 
 @dataclass(frozen=True)
@@ -172,15 +172,15 @@ TARGETS = [
         "epochs=5",
         "a = Trainer(0.1, 9)\nb = Trainer()",
         "Trainer(epochs)",
-        (at(1, column=4), at(line=2, column=4)),
+        (at(1), at(number=1)),
         stores="a b",
     ),
-    Found("epochs=5", "def f():\n  Trainer()\nf()", "Trainer(epochs)", (at(line=2, column=2),)),
-    Found("epochs=5", "Trainer()()", "Trainer(epochs)", (at(),)),
+    Found("epochs=5", "def f():\n  Trainer()\nf()", "Trainer(epochs)", (at(number=1),)),
+    Found("epochs=5", "Trainer()()", "Trainer(epochs)", (at(number=1),)),
     Found("epochs=5", "Alias()", "Alias(epochs)", (at(),)),
     Found("Trainer.epochs=5", "Trainer()", "Trainer(epochs)", (at(),)),
     Found("Trainer.lr=1", "Trainer()\nf(lr)", "Trainer(lr)", (at(),), reads="lr"),
-    Found("Alias.epochs=5", "Trainer()\nAlias()", "Alias(epochs)", (at(line=2),)),
+    Found("Alias.epochs=5", "Trainer()\nAlias()", "Alias(epochs)", (at(number=1),)),
     Found("width=5", "Config()", "Config(width)", (at(),)),
     Found("layers=[3]", "Config()", "Config(layers)", (at(),)),
     Found("steps=5", "fit(m)", "fit(steps)", (at(),)),
@@ -191,7 +191,7 @@ TARGETS = [
     Found("alpha=5", "wrapped()", "wrapped(alpha)", (at(),)),
     Found("depth=5", "Loose()", "Loose(depth)", (at(),)),
     Found("other=5", "Loose(other=1)", "Loose(other)", (at(),)),
-    Found("epochs=5", "Loose()\nTrainer()", "Trainer(epochs)", (at(line=2),)),
+    Found("epochs=5", "Loose()\nTrainer()", "Trainer(epochs)", (at(number=1),)),
 ]
 
 
@@ -213,7 +213,7 @@ class Refused:
     stores: str = ""
 
 
-NEITHER = "is neither a variable that this cell uses nor a parameter it passes."
+NEITHER = "is neither a variable that this cell uses nor an argument that it passes."
 HIDDEN = "to have it overridden."
 LOST = "so an override would be lost. Change it there"
 REFUSED = [
@@ -334,20 +334,20 @@ REFUSED = [
     ),
     Refused(
         "lr=1",
-        "lr could mean the variable or Trainer(lr). Write Trainer.lr=1 for the parameter, or set "
-        "lr in a cell for the variable.",
+        "lr could mean the variable lr or Trainer(lr) in line 2. Write Trainer.lr=1 for the "
+        "argument, or set lr in a cell for the variable.",
         body="Trainer()\nf(lr)",
     ),
     Refused(
         "lr=1",
-        "lr could mean the variable or Trainer(lr). Write Trainer.lr=1 for the parameter, or set "
-        "lr in a cell for the variable.",
+        "lr could mean the variable lr or Trainer(lr) in line 2. Write Trainer.lr=1 for the "
+        "argument, or set lr in a cell for the variable.",
         body="Trainer(**cfg)\nf(lr)",
     ),
     Refused(
         "epochs=1",
-        "epochs could mean Trainer(epochs) or Alias(epochs). Write Trainer.epochs=1 or "
-        "Alias.epochs=1 for the parameter.",
+        "epochs could mean Trainer(epochs) in line 2 or Alias(epochs) in line 3. "
+        "Write Trainer.epochs=1 or Alias.epochs=1.",
         body="Trainer()\nAlias()",
     ),
     Refused(
@@ -377,7 +377,7 @@ REFUSED = [
     Refused("lr=1", f"The cell itself sets lr in line 3, {LOST}.", "x = 1\nlr = 0.1\nf(lr)"),
     Refused(
         "lr=1",
-        f"The cell itself sets lr in line 2, {LOST}, or write Trainer.lr=1 for the parameter.",
+        f"The cell itself sets lr in line 2, {LOST}, or write Trainer.lr=1 for the argument.",
         "lr = 0.1\nTrainer(lr)",
     ),
     Refused("lr=1", f"The cell itself sets lr in line 2, {LOST}.", "for lr in sizes: f(lr)"),
@@ -418,22 +418,15 @@ REFUSED = [
     ),
     Refused(
         "cfg.lr=1",
-        "cfg.lr is a path into cfg, and only variables and parameters can be overridden. "
-        "Set it in a cell (cfg.lr = ...), or override the whole cfg.",
+        "cfg.lr=1 would change nothing: nothing that this cell runs reads the variable cfg. "
+        "Did you mean lr=1?",
         body="f(cfg)",
     ),
-    Refused("zzz.lr=1", f"zzz.lr {NEITHER} What can be overridden: lr.", body="f(lr)", reads="lr"),
     Refused(
-        "value=1",
-        "value is an argument of Foreign, which this notebook does not define. "
-        "Set value in a cell, pass value=value here, and override that.",
-        body="Foreign(value=3)",
-    ),
-    Refused(
-        "momentum=1",
-        "momentum is an argument of optim.SGD, which this notebook does not define. "
-        "Set momentum in a cell, pass momentum=momentum here, and override that.",
-        body="optim.SGD(p, momentum=0.9)",
+        "zzz.lr=1",
+        "zzz is no variable that this cell uses. Did you mean lr=1?",
+        body="f(lr)",
+        reads="lr",
     ),
 ]
 

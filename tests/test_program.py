@@ -166,25 +166,26 @@ def test_overrides_of_variables_come_last(kernel: KernelSide):
 
 
 CALLS = {
-    "set": ("t = T()\nt.got", 2, 4, None),
-    "replace": ("t = T(lr=0.1)\nt.got", 2, 4, None),
-    "replace a position": ("t = T(0.1)\nt.got", 2, 4, 0),
-    "among others": ("t = T(epochs=3, **{})\nt.got", 2, 4, None),
-    "called at once": ("x = 1\nT()().got", 3, 0, None),
-    "in a function": ("def f():\n    return T().got\nf()", 3, 11, None),
-    "after wide characters": ("'\u00e4\u00f6'; T().got", 2, 8, None),
+    "set": ("t = T()\nt.got", 0, None),
+    "replace": ("t = T(lr=0.1)\nt.got", 0, None),
+    "replace a position": ("t = T(0.1)\nt.got", 0, 0),
+    "among others": ("t = T(epochs=3, **{})\nt.got", 0, None),
+    "called at once": ("x = 1\nT()().got", 1, None),
+    "in a function": ("def f():\n    return T().got\nf()", 1, None),
+    "twice in one text": ("s = f'{T(lr=0)}{T(lr=0)}'\nlast.got", 1, None),
 }
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_overrides_of_arguments_change_the_call(kernel: KernelSide, name: str):
-    body, line, column, position = CALLS[name]
+    body, number, position = CALLS[name]
     kernel.cells(
-        "class T:\n    def __init__(self, lr=0.1, epochs=1): self.got = lr\n"
+        "class T:\n    def __init__(self, lr=0.1, epochs=1):\n        global last\n"
+        "        self.got, last = lr, self\n"
         "    def __call__(self): return self\nschedule = {'warm': [1, 2]}"
     )
     value = kernel.space["schedule"]
-    site = CallSite(lineno=line, col_offset=column, position=position)
+    site = CallSite(number=number, position=position)
     bound = Bound(
         text="lr={schedule}", target="T(lr)", value=value, kind="argument", name="lr", calls=(site,)
     )
@@ -194,7 +195,7 @@ def test_overrides_of_arguments_change_the_call(kernel: KernelSide, name: str):
 
 def test_an_override_is_the_same_object_as_the_variable_that_it_came_from(kernel: KernelSide):
     kernel.cells("cfg = {'a': 1}\ndef f(c): return c is cfg")
-    site = CallSite(lineno=2, col_offset=0, position=0)
+    site = CallSite(number=0, position=0)
     bound = Bound(
         text="c={cfg}",
         target="f(c)",

@@ -50,7 +50,7 @@ def test_the_module_reads_like_a_program(kernel: KernelSide):
         Args = {CALL("values", "take", '"Args"')}
         # cfg: dict, 26 B, Cell In[2]
         cfg = {CALL("values", "take", '"cfg"')}
-        # override width=8
+        # override width=8 → width
         width = 8
         # state of the process
         {CALL("values", "finish", '"state of the process"')}

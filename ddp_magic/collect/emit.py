@@ -147,20 +147,22 @@ class Emitter:
         )
 
     def override(self, bound: Bound) -> None:
-        """Put an override into the module: a variable is set, an argument kept for the body.
+        """Put an override into the module: something is set, or an argument kept for the body.
 
         Raises:
-            CollectError: Its value cannot be sent.
+            CollectError: Its value, or the variable that it changes, cannot be sent.
         """
-        key = f"override {bound.text}"
-        if bound.kind == "global" and is_literal(bound.name, bound.value):
-            text = f"{bound.name} = {bound.value!r}"
-            self._add(Item(name=key, how=How.OVERRIDE, text=text))
+        if bound.kind == "path" and not self.emit(bound.root):
+            raise CollectError(self.failures[bound.root])
+        imports = "".join(f"__import__({name!r})\n" for name in bound.modules)
+        place = bound.code if bound.kind == "path" else bound.name
+        if bound.kind != "argument" and is_literal(bound.name, bound.value):
+            text = f"{imports}{place} = {bound.value!r}"
+            self._add(Item(name=bound.key, how=How.OVERRIDE, text=text))
             return
-        setting = f"{bound.name} = " if bound.kind == "global" else ""
-        give = taken if bound.kind == "global" else kept
-        if not self.emit_value(key, bound.value, How.OVERRIDE, setting + give(key)):
-            raise CollectError(self.failures[key])
+        give = kept(bound.key) if bound.kind == "argument" else f"{place} = {taken(bound.key)}"
+        if not self.emit_value(bound.key, bound.value, How.OVERRIDE, imports + give):
+            raise CollectError(self.failures[bound.key])
 
     def _emit_read_while_loading(self, mark: int) -> None:
         """Emit what code in a value reads: unpickling may run it.

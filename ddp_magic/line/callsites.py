@@ -1,7 +1,4 @@
-"""Where the cell calls what the notebook defines, and how it passes a parameter.
-
-Runs in the kernel.
-"""
+"""How the cell's calls pass a parameter or a keyword; runs in the kernel."""
 
 from __future__ import annotations
 
@@ -13,9 +10,11 @@ from inspect import Parameter, Signature
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-__all__ = ["CallSite", "Passing", "calls", "keywords", "passing", "signature"]
+    from ddp_magic.line.calls import Call
+
+__all__ = ["CallSite", "Passing", "keywords", "passing", "signature", "written"]
 
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -25,39 +24,53 @@ class CallSite:
     """A call in the cell whose argument is overridden.
 
     Attributes:
-        lineno: Line of the `ast.Call` in the tree; its function is a plain name, which tells it
-            from the outer call of ``Trainer()()``.
-        col_offset: Column of the call, in bytes as in `ast`.
+        number: Which of the cell's calls it is, in the order of `ast.walk`.
         position: Index among the positional arguments of the one to replace; None to set the
             keyword, replacing it where it is given.
     """
 
-    lineno: int
-    col_offset: int
+    number: int
     position: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Passing:
-    """How the calls of one callable pass one parameter.
+    """How the calls of one function pass one parameter.
 
     Attributes:
-        callee: The callable's name in the cell.
-        sites: Every call.
+        callee: The function as the cell calls it: ``Trainer``, ``model.train``; empty where that
+            cannot be written.
+        lines: Lines of the calls.
+        sites: Every call that gets the override.
         given: What the calls pass for it, where they do.
+        local: Names that mean something of their own at one of the calls.
         default: Its default; `Parameter.empty` without one.
         declared: Its annotation; `Parameter.empty` without one.
         hidden: Why it cannot be overridden; empty where it can.
-        vague: Whether ``**kwargs`` may take it, but nothing says that it does.
+        vague: Whether a ``**`` may pass or take it, but nothing says that it does.
+        splats: What stands behind ``**`` in the calls.
     """
 
     callee: str
+    lines: tuple[int, ...]
     sites: tuple[CallSite, ...] = ()
     given: tuple[ast.expr, ...] = ()
+    local: frozenset[str] = frozenset()
     default: object = Parameter.empty
     declared: object = Parameter.empty
     hidden: str = ""
     vague: bool = False
+    splats: tuple[ast.expr, ...] = ()
+
+    def label(self, parameter: str) -> str:
+        """Return what is overridden: ``Trainer(lr)``."""
+        return f"{self.callee or '(...)'}({parameter})"
+
+    @property
+    def where(self) -> str:
+        """Where the calls stand: ``line 3``, ``lines 3 and 5``."""
+        *others, last = [str(line) for line in dict.fromkeys(self.lines)]
+        return f"lines {', '.join(others)} and {last}" if others else f"line {last}"
 
 
 def signature(value: object, module: object) -> Signature | None:
@@ -86,89 +99,106 @@ def keywords(parameters: Signature) -> list[str]:
     return [p.name for p in parameters.parameters.values() if p.kind in _NAMED]
 
 
-def calls(tree: ast.Module) -> dict[str, list[ast.Call]]:
-    """Return the calls by plain name, in the cell's order, nested functions included."""
-    found: dict[str, list[ast.Call]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            found.setdefault(node.func.id, []).append(node)
-    for nodes in found.values():
-        nodes.sort(key=lambda node: (node.lineno, node.col_offset))
-    return found
-
-
 def passing(
-    callee: str, parameter: str, parameters: Signature, nodes: Iterable[ast.Call], shift: int
+    callee: str, parameter: str, parameters: Signature, calls: Sequence[Call], shift: int
 ) -> Passing | None:
-    """Say how these calls pass a parameter; None where the callable has none of that name.
+    """Say how calls of a function of the notebook pass a parameter; None where it has none such.
 
     Args:
-        callee: The callable's name.
+        callee: What the cell calls it.
         parameter: The parameter's name.
-        parameters: The callable's signature.
-        nodes: Its calls.
+        parameters: The function's signature.
+        calls: Its calls.
         shift: What to add to a line of the tree for the cell's line, in messages.
     """
     found = parameters.parameters.get(parameter)
     if found is None or found.kind not in (*_NAMED, Parameter.POSITIONAL_ONLY):
-        return _collected(callee, parameter, parameters, nodes)
+        taken = {p.kind: p.name for p in parameters.parameters.values()}
+        if Parameter.VAR_KEYWORD not in taken:
+            return None
+        hidden = f"**{taken[Parameter.VAR_KEYWORD]} hides it"
+        unsaid = Passing(callee=callee, lines=_lines(calls, shift), hidden=hidden, vague=True)
+        return written(callee, parameter, calls, shift) or unsaid
     before = list(parameters.parameters)[: list(parameters.parameters).index(parameter)]
     index = len(before) if found.kind is not Parameter.KEYWORD_ONLY else None
-    sites: list[CallSite] = []
-    given: list[ast.expr] = []
-    for node in nodes:
-        where = f"the call in line {node.lineno + shift}"
-        site, value = _site(node, parameter, index)
+    sites = [(call, *_site(call, parameter, index)) for call in calls]
+    for call, site, value in sites:
+        where = f"the call in line {call.node.lineno + shift}"
+        hidden = ""
         if site is None:
-            return Passing(callee=callee, hidden=f"{where} hides it behind * or **")
-        if found.kind is Parameter.POSITIONAL_ONLY and site.position is None:
-            return Passing(callee=callee, hidden=f"{where} leaves out what has no keyword")
-        sites.append(site)
-        given.extend([value] if value is not None else [])
+            hidden = f"{where} hides it behind * or **"
+        elif found.kind is Parameter.POSITIONAL_ONLY and site.position is None:
+            hidden = f"{where} leaves out what has no keyword"
+        elif value is not None:
+            hidden = _bound_inside(value, where)
+        if hidden:
+            splats = tuple(_splats(call))
+            lines = _lines(calls, shift)
+            return Passing(callee=callee, lines=lines, hidden=hidden, splats=splats)
+    given = tuple(value for _, _, value in sites if value is not None)
     return Passing(
         callee=callee,
-        sites=tuple(sites),
-        given=tuple(given),
+        lines=_lines(calls, shift),
+        sites=tuple(site for _, site, _ in sites if site is not None),
+        given=given,
+        local=frozenset().union(*(call.local for call in calls)),
         default=found.default if len(given) < len(sites) else Parameter.empty,
         declared=found.annotation,
     )
 
 
-def _site(
-    node: ast.Call, parameter: str, index: int | None
-) -> tuple[CallSite | None, ast.expr | None]:
+def written(callee: str, keyword: str, calls: Sequence[Call], shift: int) -> Passing | None:
+    """Say where calls of one function write a keyword; None where none does or may pass it."""
+    sites = [(c, k.value) for c in calls for k in c.node.keywords if k.arg == keyword]
+    if not sites:
+        splats = tuple(splat for call in calls for splat in _splats(call))
+        if not splats:
+            return None
+        splatting = [call for call in calls if _splats(call)]
+        hidden = f"the call in line {splatting[0].node.lineno + shift} hides it behind **"
+        lines = _lines(splatting, shift)
+        return Passing(callee=callee, lines=lines, hidden=hidden, vague=True, splats=splats)
+    calls = [call for call, _ in sites]
+    lines = _lines(calls, shift)
+    hidden = [_bound_inside(v, f"the call in line {c.node.lineno + shift}") for c, v in sites]
+    if any(hidden):
+        return Passing(callee=callee, lines=lines, hidden=max(hidden))
+    return Passing(
+        callee=callee,
+        lines=lines,
+        sites=tuple(CallSite(number=call.number, position=None) for call in calls),
+        given=tuple(value for _, value in sites),
+        local=frozenset().union(*(call.local for call in calls)),
+    )
+
+
+def _lines(calls: Sequence[Call], shift: int) -> tuple[int, ...]:
+    return tuple(call.node.lineno + shift for call in calls)
+
+
+def _splats(call: Call) -> list[ast.expr]:
+    return [keyword.value for keyword in call.node.keywords if keyword.arg is None]
+
+
+def _bound_inside(value: ast.expr, where: str) -> str:
+    """Refuse to replace ``lr=(rate := 0.1)``: what reads `rate` would fail."""
+    for node in ast.walk(value):
+        if isinstance(node, ast.NamedExpr):
+            return f"{where} also sets {node.target.id} there"
+    return ""
+
+
+def _site(call: Call, parameter: str, index: int | None) -> tuple[CallSite | None, ast.expr | None]:
     """Return where a call passes the parameter and what; no site where that is hidden."""
-
-    def site(position: int | None) -> CallSite:
-        return CallSite(lineno=node.lineno, col_offset=node.col_offset, position=position)
-
+    node = call.node
     stars = [at for at, value in enumerate(node.args) if isinstance(value, ast.Starred)]
     plain = min(stars, default=len(node.args))
     if index is not None and index < plain:
-        return site(index), node.args[index]
+        return CallSite(number=call.number, position=index), node.args[index]
+    by_keyword = CallSite(number=call.number, position=None)
     for keyword in node.keywords:
         if keyword.arg == parameter:
-            return site(None), keyword.value
-    if (index is not None and stars) or any(keyword.arg is None for keyword in node.keywords):
+            return by_keyword, keyword.value
+    if (index is not None and stars) or _splats(call):
         return None, None
-    return site(None), None
-
-
-def _collected(
-    callee: str, parameter: str, parameters: Signature, nodes: Iterable[ast.Call]
-) -> Passing | None:
-    """Find the parameter among what ``**kwargs`` collects: only where a call writes it."""
-    kinds = {p.kind: p.name for p in parameters.parameters.values()}
-    if Parameter.VAR_KEYWORD not in kinds:
-        return None
-    written = [
-        (CallSite(lineno=node.lineno, col_offset=node.col_offset, position=None), keyword.value)
-        for node in nodes
-        for keyword in node.keywords
-        if keyword.arg == parameter
-    ]
-    if not written:
-        hidden = f"**{kinds[Parameter.VAR_KEYWORD]} hides it"
-        return Passing(callee=callee, hidden=hidden, vague=True)
-    sites, given = zip(*written, strict=True)
-    return Passing(callee=callee, sites=sites, given=given)
+    return by_keyword, None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LineParser"]
 
-_TARGET = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_TARGET = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _ASSIGNED = re.compile(rf"({_TARGET.pattern})=(?!=)(.*)", re.DOTALL)
 _NEGATIVE = re.compile(r"-\.?\d.*|-inf", re.DOTALL)
 _GLUED = re.compile(r"([^\W\d]+):?([-+]?\d[\d.e+-]*)")
@@ -191,7 +191,7 @@ class LineParser:
             apart = [part.strip() for part in parts if part.strip()]
             apart[0] = f"{target}={apart[0]}" if apart else f"{target}="
             self._correct("Overrides are separated by spaces, not commas", start, apart, used)
-        if any(keyword.iskeyword(part) for part in target.split(".")):
+        if keyword.iskeyword(target.partition(".")[0]):  # a key may well be called lambda
             raise OptionError(
                 f"{target} is a keyword of Python and names no variable. Write another name."
             )

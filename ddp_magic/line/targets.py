@@ -1,30 +1,30 @@
-"""Which variable or parameter an override's left side means; runs in the kernel."""
+"""Which variable, parameter, keyword or path an override's left side means; runs in the kernel."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-import difflib
+import dataclasses
 import inspect
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from ddp_magic.errors import OverrideError
-from ddp_magic.line import callsites
+from ddp_magic.line import callsites, refusals
+from ddp_magic.line.callees import Callees
+from ddp_magic.line.calls import Call, find_calls
 from ddp_magic.line.first_use import bound_first
-from ddp_magic.line.literals import is_code
-from ddp_magic.masking import MASK, looks_secret
+from ddp_magic.line.paths import Missing, Place, follow
+from ddp_magic.line.settable import require_settable
 
 if TYPE_CHECKING:
     from inspect import Signature
 
     from ddp_magic.line.callsites import CallSite, Passing
 
-__all__ = ["Cell", "Target", "shown"]
+__all__ = ["Cell", "Target"]
 
 _EMPTY = inspect.Parameter.empty
-_NEAR = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,18 +32,22 @@ class Target:
     """What an override replaces.
 
     Attributes:
-        label: ``lr`` or ``Trainer(lr)``.
-        name: The variable's or the parameter's name.
-        calls: The calls that pass the parameter; none for a variable.
+        label: ``lr``, ``Trainer(lr)`` or ``cfg.optim.lr``.
+        name: The variable's or the parameter's name, or the path.
+        calls: The calls that pass the parameter; none for a variable or a path.
+        place: What a path leads to.
         replaced: The values that the override replaces, as far as they are known.
         declared: The parameter's annotation.
+        note: What the user should know of it.
     """
 
     label: str
     name: str
     calls: tuple[CallSite, ...] = ()
+    place: Place | None = None
     replaced: tuple[object, ...] = ()
     declared: object = _EMPTY
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +74,35 @@ class Cell:
         return {name: line + self.shift for name, line in bound_first(self.tree).items()}
 
     @cached_property
-    def calls(self) -> dict[str, list[ast.Call]]:
-        """The cell's calls by plain name."""
-        return callsites.calls(self.tree)
+    def callees(self) -> Callees:
+        """What is known of the functions that the cell calls."""
+        return Callees(tree=self.tree, user_ns=self.user_ns, own=self.own)
 
     @cached_property
-    def callables(self) -> dict[str, Signature]:
-        """The notebook's own callables that the cell calls by name."""
-        module = self.user_ns.get("__name__", "__main__")
-        found = {
-            name: callsites.signature(self.user_ns[name], module)
-            for name in self.calls
-            if name in self.user_ns and name not in self.own
-        }
-        return {name: signature for name, signature in found.items() if signature is not None}
+    def _sorted_calls(
+        self,
+    ) -> tuple[dict[str, tuple[Signature, list[Call]]], dict[str, list[Call]]]:
+        known: dict[str, tuple[Signature, list[Call]]] = {}
+        foreign: dict[str, list[Call]] = {}
+        for call in find_calls(self.tree):
+            signature = self.callees.signature(call)
+            if signature is not None and call.path:
+                first, calls = known.setdefault(call.path, (signature, []))
+                if [*first.parameters] == [*signature.parameters]:
+                    calls.append(call)
+                    continue
+            foreign.setdefault(call.path or f"#{call.number}", []).append(call)
+        return known, foreign
+
+    @property
+    def callables(self) -> dict[str, tuple[Signature, list[Call]]]:
+        """The calls of what the notebook or the cell defines, with its parameters, by path."""
+        return self._sorted_calls[0]
+
+    @property
+    def foreign(self) -> dict[str, list[Call]]:
+        """All other calls, by path."""
+        return self._sorted_calls[1]
 
     def target(self, written: str, text: str) -> Target:
         """Return the one thing that is meant.
@@ -93,153 +112,125 @@ class Cell:
             text: Its right side, for the corrected line in messages.
 
         Raises:
-            OverrideError: Nothing fits, several do, or a call hides it.
+            OverrideError: Nothing fits, several do, a call hides it, or it cannot be changed.
         """
-        head, dot, name = written.rpartition(".")
-        if dot:
-            if head not in self.callables:
-                self._refuse_path(written, text)
-            passings = [p for p in [self._passing(head, name)] if p is not None]
-        else:
-            found = (self._passing(callee, written) for callee in self.callables)
-            passings = [p for p in found if p is not None]
-        variable = not dot and self._is_variable(written)
-        if variable:
-            passings = [p for p in passings if not _passes_variable(p, written)]
-        if variable or not all(p.vague for p in passings):
-            passings = [p for p in passings if not p.vague]
-        if not dot and written in self.own and (passings or written in self.reads):
-            self._refuse_own(written, text, passings)
-        if len(passings) + variable > 1:
-            _refuse_several(written, text, passings, variable=variable)
-        if variable:
-            return Target(label=written, name=written, replaced=self._values(written))
-        if not passings or (passings[0].vague and self._near(written)):
-            self._refuse_unknown(written, text)
-        return self._parameter(name, passings[0])
+        return self._dotted(written, text) if "." in written else self._plain(written, text)
 
-    def _is_variable(self, name: str) -> bool:
+    def _plain(self, name: str, text: str) -> Target:
+        variable = self.is_variable(name)
+        passings = self._passings(name)
+        clear = [p for p in passings if not p.vague]
+        if variable:
+            clear = [p for p in clear if not _passes_variable(p, name)]
+        if name in self.own and (clear or name in self.reads):
+            refusals.refuse_own(self, name, text, clear)
+        if len(clear) + variable > 1:
+            refusals.refuse_several(name, text, clear, variable=variable)
+        if variable:
+            known = (self.user_ns[name],) if name in self.user_ns else ()
+            return Target(label=name, name=name, replaced=known)
+        if clear:
+            return self._parameter(name, clear[0], text)
+        if not passings or refusals.near(self, name):
+            refusals.refuse_unknown(self, name, text)
+        return self._parameter(name, passings[0], text)
+
+    def _dotted(self, written: str, text: str) -> Target:
+        head, _, name = written.rpartition(".")
+        passings = self._passings(name, head)
+        clear = [p for p in passings if not p.vague]
+        found = self.find(written)
+        if isinstance(found, Place) and clear and not _is_field(found):
+            refusals.refuse_two_ways(self, written, text, clear[0])
+        if len(clear) > 1:
+            refusals.refuse_several(name, text, clear, variable=False)
+        if clear:
+            return self._parameter(name, clear[0], text)
+        if isinstance(found, Place):
+            require_settable(found, text, self.user_ns)
+            note = _of_field(found) if _is_field(found) else ""
+            return Target(
+                label=written, name=written, place=found, replaced=(found.old,), note=note
+            )
+        if not passings:
+            refusals.refuse_path(self, written, text, found)
+        return self._parameter(name, passings[0], text)
+
+    def find(self, written: str) -> Place | Missing | None:
+        """Follow a path from a variable that workers read; None where its head is none."""
+        root = written.partition(".")[0]
+        if not self.is_variable(root) or root not in self.user_ns:
+            return None
+        return follow(written, self.user_ns)
+
+    def is_variable(self, name: str) -> bool:
+        """Whether workers read a variable of this name that the cell does not set first."""
         known = name in self.user_ns or not hasattr(builtins, name)
         return name in self.reads and name not in self.own and known
 
-    def _values(self, name: str) -> tuple[object, ...]:
-        return (self.user_ns[name],) if name in self.user_ns else ()
-
-    def _passing(self, callee: str, name: str) -> Passing | None:
-        return callsites.passing(
-            callee, name, self.callables[callee], self.calls[callee], self.shift
+    def _passings(self, name: str, callee: str | None = None) -> list[Passing]:
+        known = (
+            callsites.passing(path, name, signature, calls, self.shift)
+            for path, (signature, calls) in self.callables.items()
+            if callee in (None, path)
         )
+        foreign = (
+            callsites.written("" if path[0] == "#" else path, name, calls, self.shift)
+            for path, calls in self.foreign.items()
+            if callee in (None, path)
+        )
+        found = [p for p in (*known, *foreign) if p is not None]
+        return [p for p in found if not p.vague or not p.splats or self._may_pass(p, name)]
 
-    def _parameter(self, name: str, passing: Passing) -> Target:
-        label = f"{passing.callee}({name})"
+    def _may_pass(self, passing: Passing, name: str) -> bool:
+        """Whether a ``**`` may pass the keyword, as far as the notebook's dicts tell."""
+        values = [self._value(node, passing.local) for node in passing.splats]
+        return any(type(value) is not dict or name in value for value in values)
+
+    def _parameter(self, name: str, passing: Passing, text: str) -> Target:
         if passing.hidden:
-            raise OverrideError(
-                f"{name} may be a parameter of {passing.callee}, but {passing.hidden}. "
-                f"Write it in the cell, as {passing.callee}({name}=...), to have it overridden."
-            )
+            refusals.refuse_hidden(self, name, text, passing)
         return Target(
-            label=label,
+            label=passing.label(name),
             name=name,
             calls=passing.sites,
-            replaced=(passing.default, *(self._value(node) for node in passing.given)),
+            replaced=(
+                passing.default,
+                *(self._value(node, passing.local) for node in passing.given),
+            ),
             declared=passing.declared,
         )
 
-    def _value(self, node: ast.expr) -> object:
+    def _value(self, node: ast.expr, local: frozenset[str]) -> object:
         """Return what an argument is, where the cell alone tells; `Parameter.empty` elsewhere."""
-        if isinstance(node, ast.Name) and node.id not in self.stores:
-            return self.user_ns.get(node.id, _EMPTY)
+        if isinstance(node, ast.Name):
+            known = node.id not in self.stores and node.id not in local
+            return self.user_ns.get(node.id, _EMPTY) if known else _EMPTY
         try:
             return ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError, RecursionError):
             return _EMPTY
 
-    # refusals
-
-    def _refuse_own(self, name: str, text: str, passings: list[Passing]) -> NoReturn:
-        others = [f"{p.callee}.{shown(name, text)}" for p in passings]
-        choice = f", or write {' or '.join(others)} for the parameter" if others else ""
-        raise OverrideError(
-            f"The cell itself sets {name} in line {self.own[name]}, so an override would be lost. "
-            f"Change it there{choice}."
-        )
-
-    def _refuse_path(self, written: str, text: str) -> NoReturn:
-        head = written.partition(".")[0]
-        if head in self.user_ns and callsites.signature(self.user_ns[head], "__main__"):
-            raise OverrideError(
-                f"{shown(written, text)} means a call of {head}, and the cell does not call "
-                f"{head} by name. Call it in the cell, or set the value where it is called."
-            )
-        if head in self.user_ns:
-            raise OverrideError(
-                f"{written} is a path into {head}, and only variables and parameters can be "
-                f"overridden. Set it in a cell ({written} = ...), or override the whole {head}."
-            )
-        self._refuse_unknown(written, text)
-
-    def _refuse_unknown(self, written: str, text: str) -> NoReturn:
-        head, _, name = written.rpartition(".")
-        if head in self.callables:
-            known = callsites.keywords(self.callables[head])
-            message = f"{head} has no parameter {name}"
-            _refuse_misspelt(message, name, known, f"{head}.{{}}={text}")
-        foreign = self._foreign_keyword(written)
-        if foreign:
-            raise OverrideError(
-                f"{written} is an argument of {foreign}, which this notebook does not define. "
-                f"Set {written} in a cell, pass {written}={written} here, and override that."
-            )
-        if written in self.own:
-            self._refuse_own(written, text, [])
-        if written in self.user_ns:
-            raise OverrideError(
-                f"{shown(written, text)} would change nothing: nothing that this cell runs reads "
-                f"the variable {written}. Set what was made from it, or use it in the cell."
-            )
-        message = f"{written} is neither a variable that this cell uses nor a parameter it passes"
-        _refuse_misspelt(message, written, self._known(), f"{{}}={text}")
-
-    def _known(self) -> list[str]:
-        """Return what can be overridden, to suggest it."""
-        parameters = {p for s in self.callables.values() for p in callsites.keywords(s)}
-        read = {name for name in self.reads if self._is_variable(name)}
-        return sorted(parameters | {n for n in read if not is_code(self.user_ns.get(n))})
-
-    def _near(self, written: str) -> list[str]:
-        return difflib.get_close_matches(written, self._known(), 1, _NEAR)
-
-    def _foreign_keyword(self, name: str) -> str:
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Call) and any(k.arg == name for k in node.keywords):
-                return ast.unparse(node.func)
-        return ""
-
-
-def shown(name: str, text: str) -> str:
-    """Return an override as messages show it."""
-    return f"{name}={MASK if looks_secret(name) else text}"
-
 
 def _passes_variable(passing: Passing, name: str) -> bool:
     """Whether every call passes the variable of the same name: overriding that is enough."""
     same = [isinstance(node, ast.Name) and node.id == name for node in passing.given]
-    return not passing.hidden and len(same) == len(passing.sites) and all(same)
+    every = len(same) == len(passing.sites) and all(same)
+    return not passing.hidden and every and name not in passing.local
 
 
-def _refuse_several(name: str, text: str, passings: list[Passing], *, variable: bool) -> NoReturn:
-    labels = ["the variable"] * variable + [f"{p.callee}({name})" for p in passings]
-    chosen = " or ".join(f"{p.callee}.{shown(name, text)}" for p in passings)
-    remedy = f"Write {chosen} for the parameter"
-    if variable:
-        remedy += f", or set {name} in a cell for the variable"
-    raise OverrideError(f"{name} could mean {' or '.join(labels)}. {remedy}.")
+def _is_field(place: Place) -> bool:
+    """Whether it is the class attribute that a dataclass keeps of a field's default."""
+    cls = place.holder
+    return (
+        isinstance(cls, type)
+        and dataclasses.is_dataclass(cls)
+        and any(field.name == place.key for field in dataclasses.fields(cls))
+    )
 
 
-def _refuse_misspelt(message: str, name: str, known: list[str], line: str) -> NoReturn:
-    near = difflib.get_close_matches(name, known, 1, _NEAR)
-    if near:
-        raise OverrideError(f"{message}. Did you mean {line.format(near[0])}?")
-    there = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
-    remedy = f"What can be overridden: {there}" if known else "Nothing here can be overridden"
-    raise OverrideError(f"{message}. {remedy}.")
+def _of_field(place: Place) -> str:
+    return (
+        f"{place.path} is overridden for code that reads {place.path}; {place.holder_path}() goes "
+        f"on filling in {place.key}={place.old!r}, which it took when the class was made."
+    )

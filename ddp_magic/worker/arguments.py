@@ -9,8 +9,7 @@ __all__ = ["Argument", "put"]
 
 
 class _Call(TypedDict):
-    lineno: int
-    col_offset: int
+    number: int
     position: int | None
 
 
@@ -23,17 +22,11 @@ class Argument(TypedDict):
 
 
 def put(tree: ast.Module, arguments: list[Argument]) -> None:
-    """Replace or add the arguments in the tree, which has the cell's line numbers."""
-    # A call of a plain name: the outer call of Trainer()() begins at the same place.
-    calls: dict[tuple[int, int], ast.Call] = {
-        (node.lineno, node.col_offset): node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    }
+    """Replace or add the arguments in the tree, whose calls are counted as the kernel has done."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     for argument in arguments:
         for site in argument["calls"]:
-            call = calls[site["lineno"], site["col_offset"]]
-            _put(call, argument["key"], argument["name"], site["position"])
+            _put(calls[site["number"]], argument["key"], argument["name"], site["position"])
 
 
 def _put(call: ast.Call, key: str, name: str, position: int | None) -> None:

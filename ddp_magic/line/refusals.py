@@ -1,0 +1,250 @@
+"""What is said of an override that has no target or several; runs in the kernel."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import itertools
+from typing import TYPE_CHECKING, NoReturn
+
+from ddp_magic.errors import OverrideError
+from ddp_magic.line import peek
+from ddp_magic.line.callsites import keywords, signature
+from ddp_magic.line.literals import described, is_code
+from ddp_magic.masking import MASK, looks_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ddp_magic.line.callsites import Passing
+    from ddp_magic.line.paths import Missing
+    from ddp_magic.line.targets import Cell
+
+__all__ = [
+    "near",
+    "refuse_hidden",
+    "refuse_own",
+    "refuse_path",
+    "refuse_several",
+    "refuse_two_ways",
+    "refuse_unknown",
+    "shown",
+]
+
+_NEAR = 0.7
+_MOST = 500
+
+
+def shown(name: str, text: str) -> str:
+    """Return an override as messages show it."""
+    return f"{name}={MASK if looks_secret(name) else text}"
+
+
+def near(cell: Cell, name: str) -> str:
+    """Return what of all that can be overridden is most like a name; empty where nothing is."""
+    paths = [*_paths(cell)]
+    exact = [path for path in paths if path.rpartition(".")[2] == name]
+    found = exact or difflib.get_close_matches(name, _known(cell), 1, _NEAR)
+    if not found:
+        last = {path.rpartition(".")[2]: path for path in reversed(paths)}
+        found = [last[each] for each in difflib.get_close_matches(name, last, 1, _NEAR)]
+    return found[0] if found else ""
+
+
+def refuse_own(cell: Cell, name: str, text: str, passings: list[Passing]) -> NoReturn:
+    """Refuse a name that the cell binds itself."""
+    others = [f"{p.callee}.{shown(name, text)}" for p in passings if p.callee]
+    choice = f", or write {' or '.join(others)} for the argument" if others else ""
+    raise OverrideError(
+        f"The cell itself sets {name} in line {cell.own[name]}, so an override would be lost. "
+        f"Change it there{choice}."
+    )
+
+
+def refuse_several(name: str, text: str, passings: list[Passing], *, variable: bool) -> NoReturn:
+    """Refuse a name of several targets, and say how to choose."""
+    labels = [f"the variable {name}"] * variable
+    labels += [f"{p.label(name)} in {p.where}" for p in passings]
+    paths = dict.fromkeys(p.callee for p in passings)
+    if "" in paths or len(paths) < len(passings):
+        remedy = f"Pass a variable of the notebook to the one that is meant, and override {name} so"
+    else:
+        remedy = f"Write {' or '.join(f'{path}.{shown(name, text)}' for path in paths)}"
+        remedy += " for the argument" if variable else ""
+    if variable:
+        remedy += f", or set {name} in a cell for the variable"
+    raise OverrideError(f"{name} could mean {_listed(labels)}. {remedy}.")
+
+
+def refuse_two_ways(cell: Cell, written: str, text: str, passing: Passing) -> NoReturn:
+    """Refuse a path that is there while a call of the same name takes such an argument."""
+    head, _, name = written.rpartition(".")
+    try:
+        alone = cell.target(name, text).label == passing.label(name)
+    except OverrideError:
+        alone = False
+    value = MASK if looks_secret(name) else text
+    choice = shown(name, text) if alone else f"{head}({name}={value}) in the cell"
+    raise OverrideError(
+        f"{written} could mean {passing.label(name)} in {passing.where} or the attribute {name} of "
+        f"{head}. Write {choice} for the argument, or set {written} in a cell for the attribute."
+    )
+
+
+def refuse_hidden(cell: Cell, name: str, text: str, passing: Passing) -> NoReturn:
+    """Refuse an argument that a call passes in a way that cannot be replaced."""
+    callee = passing.callee or "the call"
+    paths = [f"{getattr(node, 'id', '')}.{name}" for node in passing.splats]
+    there = [path for path in paths if path[0] != "." and type(cell.find(path)).__name__ == "Place"]
+    other = f", or override {shown(there[0], text)}" if there else ""
+    raise OverrideError(
+        f"{name} may be a parameter of {callee}, but {passing.hidden}. "
+        f"Write it in the cell, as {callee}({name}=...), to have it overridden{other}."
+    )
+
+
+def refuse_path(cell: Cell, written: str, text: str, found: Missing | None) -> NoReturn:
+    """Refuse a path that leads nowhere."""
+    head, _, name = written.rpartition(".")
+    root = written.partition(".")[0]
+    if head in cell.callables:
+        known = keywords(cell.callables[head][0])
+        _refuse_misspelt(f"{head} has no parameter {name}", name, known, f"{head}.{{}}={text}")
+    if head in cell.foreign:
+        _refuse_unwritten(cell, written, text)
+    if root in cell.own:
+        refuse_own(cell, root, text, [])
+    called = signature(cell.user_ns.get(root), cell.user_ns.get("__name__", "__main__"))
+    if head == root and called is not None and name in keywords(called):
+        raise OverrideError(
+            f"{shown(written, text)} means a call of {head}, and the cell does not call "
+            f"{head} by name. Call it in the cell, or set the value where it is called."
+        )
+    if found is None:
+        _refuse_unread(cell, root, written, text)
+    _refuse_missing(found, written, text)
+
+
+def _refuse_missing(missing: Missing, written: str, text: str) -> NoReturn:
+    """Say which step is not there, and what is."""
+    inside = peek.members(missing.value)
+    behind = written.removeprefix(f"{missing.path}.{missing.name}")
+    last = written.rpartition(".")[2]
+    value = MASK if looks_secret(written) else text
+    deeper = itertools.islice(peek.leaves(missing.value, missing.path), _MOST)
+    same = [path for path in deeper if path.rpartition(".")[2] == last]
+    close = difflib.get_close_matches(missing.name, inside, 1, _NEAR)
+    what = described("", missing.value, brief=True)
+    message = f"{missing.path} is {what} without an attribute or key {missing.name}"
+    if same or close:
+        meant = same[0] if same else f"{missing.path}.{close[0]}{behind}"
+        raise OverrideError(f"{message}. Did you mean {meant}={value}?")
+    there = [f"{missing.path}.{name}" for name in inside]
+    remedy = (
+        f"What is there: {_some(there)}" if there else "Override the whole, or set it in a cell"
+    )
+    raise OverrideError(f"{message}. {remedy}.")
+
+
+def _refuse_unread(cell: Cell, root: str, written: str, text: str) -> NoReturn:
+    """Say that no worker reads a variable, and which one that is read holds it."""
+    if root not in cell.user_ns:
+        message = f"{root} is no variable that this cell uses"
+        meant = near(cell, written.rpartition(".")[2]) or near(cell, root)
+        if meant:
+            raise OverrideError(f"{message}. Did you mean {shown(meant, text)}?")
+        _refuse_misspelt(message, written, [*_known(cell), *_paths(cell)], f"{{}}={text}")
+    message = (
+        f"{shown(written, text)} would change nothing: nothing that this cell runs reads the "
+        f"variable {root}"
+    )
+    rest = written.removeprefix(root)
+    for name in sorted(filter(cell.is_variable, cell.reads)):
+        for step, inner in peek.members(cell.user_ns.get(name)).items():
+            if inner is cell.user_ns[root] and not peek.is_scalar(inner):
+                meant = shown(f"{name}.{step}{rest}", text)
+                raise OverrideError(f"{message}. Did you mean {meant}?")
+    meant = near(cell, written.rpartition(".")[2])
+    if meant and meant != written:
+        raise OverrideError(f"{message}. Did you mean {shown(meant, text)}?")
+    raise OverrideError(f"{message}. Set what was made from it, or use it in the cell.")
+
+
+def refuse_unknown(cell: Cell, name: str, text: str) -> NoReturn:
+    """Refuse a plain name that nothing has."""
+    for path, calls in cell.foreign.items():
+        if path[0] != "#" and any(_takes(cell.callees.live(call), name) for call in calls):
+            _refuse_unwritten(cell, f"{path}.{name}", text)
+    if name in cell.own:
+        refuse_own(cell, name, text, [])
+    if name in cell.user_ns:
+        _refuse_unread(cell, name, name, text)
+    message = f"{name} is neither a variable that this cell uses nor an argument that it passes"
+    meant = near(cell, name)
+    if meant:
+        raise OverrideError(f"{message}. Did you mean {shown(meant, text)}?")
+    _refuse_misspelt(message, name, [*_known(cell), *_paths(cell)], f"{{}}={text}")
+
+
+def _refuse_unwritten(cell: Cell, written: str, text: str) -> NoReturn:
+    """Say of a call of what the notebook does not define that it must write the keyword."""
+    callee, _, name = written.rpartition(".")
+    calls = cell.foreign[callee]
+    line = calls[0].node.lineno + cell.shift
+    said = [k.arg for call in calls for k in call.node.keywords if k.arg]
+    message = f"The call of {callee} in line {line} writes no {name}"
+    close = difflib.get_close_matches(name, said, 1, _NEAR)
+    if close and not any(_takes(cell.callees.live(call), name) for call in calls):
+        raise OverrideError(f"{message}. Did you mean {shown(f'{callee}.{close[0]}', text)}?")
+    raise OverrideError(
+        f"{message}, and this notebook does not define it. "
+        f"Write {callee}({name}=...) in the cell, to have it overridden."
+    )
+
+
+def _takes(function: object, name: str) -> bool:
+    """Whether a function of a library has such a parameter."""
+    if function is None or not callable(function):
+        return False
+    try:
+        return name in keywords(inspect.signature(function))
+    except Exception:
+        return False
+
+
+def _refuse_misspelt(message: str, name: str, known: list[str], line: str) -> NoReturn:
+    close = difflib.get_close_matches(name, known, 1, _NEAR)
+    if close:
+        raise OverrideError(f"{message}. Did you mean {line.format(close[0])}?")
+    remedy = (
+        f"What can be overridden: {_some(known)}" if known else "Nothing here can be overridden"
+    )
+    raise OverrideError(f"{message}. {remedy}.")
+
+
+def _known(cell: Cell) -> list[str]:
+    """Return the plain names that can be overridden."""
+    found = {p for parameters, _ in cell.callables.values() for p in keywords(parameters)}
+    for calls in cell.foreign.values():
+        found.update(k.arg for call in calls for k in call.node.keywords if k.arg)
+    read = {name for name in cell.reads if cell.is_variable(name)}
+    return sorted(found | {n for n in read if not is_code(cell.user_ns.get(n))})
+
+
+def _paths(cell: Cell) -> Iterable[str]:
+    """Return the paths into what workers read, those of few steps first."""
+    found = (
+        path
+        for name in sorted(cell.reads)
+        if cell.is_variable(name)
+        for path in peek.leaves(cell.user_ns.get(name), name)
+    )
+    return sorted(itertools.islice(found, _MOST), key=lambda path: path.count("."))
+
+
+def _listed(items: list[str]) -> str:
+    return f"{', '.join(items[:-1])} or {items[-1]}"
+
+
+def _some(items: list[str]) -> str:
+    return ", ".join(items[:8]) + (", ..." if len(items) > 8 else "")
