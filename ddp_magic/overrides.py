@@ -80,6 +80,11 @@ class Bound:
         return f"override {self.shown}"
 
     @property
+    def place(self) -> str:
+        """What Python assigns to; of no meaning for an argument."""
+        return self.code or self.name
+
+    @property
     def root(self) -> str:
         """The variable that it changes; empty for an argument."""
         return "" if self.kind == "argument" else self.name.partition(".")[0]

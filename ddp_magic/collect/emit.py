@@ -155,13 +155,12 @@ class Emitter:
         if bound.kind == "path" and not self.emit(bound.root):
             raise CollectError(self.failures[bound.root])
         imports = "".join(f"__import__({name!r})\n" for name in bound.modules)
-        place = bound.code if bound.kind == "path" else bound.name
+        setting = f"{imports}{bound.place} = "
         if bound.kind != "argument" and is_literal(bound.name, bound.value):
-            text = f"{imports}{place} = {bound.value!r}"
-            self._add(Item(name=bound.key, how=How.OVERRIDE, text=text))
+            self._add(Item(name=bound.key, how=How.OVERRIDE, text=setting + repr(bound.value)))
             return
-        give = kept(bound.key) if bound.kind == "argument" else f"{place} = {taken(bound.key)}"
-        if not self.emit_value(bound.key, bound.value, How.OVERRIDE, imports + give):
+        text = kept(bound.key) if bound.kind == "argument" else setting + taken(bound.key)
+        if not self.emit_value(bound.key, bound.value, How.OVERRIDE, text):
             raise CollectError(self.failures[bound.key])
 
     def _emit_read_while_loading(self, mark: int) -> None:
