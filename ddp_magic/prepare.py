@@ -69,7 +69,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         cuda_build=devices.torch_has_cuda(),
     )
     shown = _shown(options, placement.world_size)
-    collector = Collector(cell, shell, run)
+    collector = Collector(cell, shell, run, shell.cells)
     reached = collector.gather()
     _check_outputs(options, reached, shell)
     bound = overrides.resolve(

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import uuid4
 
 from IPython.core.completer import SimpleCompletion, completion_matcher
+from IPython.utils.PyColorize import theme_table
 
+from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
@@ -45,10 +47,15 @@ class Output:
 
 
 class Shell:
-    """The live IPython shell: `Notebook` for collection, `Display` for views."""
+    """The live IPython shell: `Notebook` for collection, `Display` for views.
+
+    Attributes:
+        cells: What ran, as far as a run has looked at it.
+    """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
+        self.cells = Cells(self)
         self._raw = ""
         self._undo = ExitStack()
         shell.events.register("pre_run_cell", self._before_cell)
@@ -143,6 +150,11 @@ class Shell:
         stream = sys.stderr if stderr else sys.stdout
         stream.write(text)
         stream.flush()
+
+    def coloured(self, tokens: Iterable[tuple[Any, str]]) -> str:
+        """Return Pygments' tokens in the colours of IPython's own theme."""
+        theme = theme_table.get(self._shell.colors) or theme_table["nocolor"]
+        return theme.format(list(tokens))
 
     @property
     def is_terminal(self) -> bool:

@@ -41,12 +41,12 @@ class Body:
     @property
     def reads(self) -> set[str]:
         """Names of the notebook that it reads before it certainly binds them."""
-        return codes.reads(self.code) & reads_unbound(self.tree)
+        return reads_unbound(self.tree) & codes.reads(self.code)
 
     @property
     def stores(self) -> set[str]:
         """Names that it binds."""
-        return codes.stores(self.code)
+        return set(codes.facts(self.code).stores)
 
 
 def read_body(cell: Cell, notebook: Notebook) -> Body:

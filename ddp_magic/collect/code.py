@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dis
+import functools
 import inspect
 import itertools
 import re
 import sys
+from dataclasses import dataclass
 from types import CodeType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["imports", "looks_up_by_string", "nested", "reads", "stores", "strings", "words"]
+__all__ = ["Facts", "facts", "nested", "reads", "words"]
 
 _READS = frozenset(
     {
@@ -25,9 +27,32 @@ _READS = frozenset(
         "DELETE_NAME",
     }
 )
-_BY_STRING = frozenset({"globals", "eval", "exec", "get_type_hints"})
+_BY_STRING = frozenset({"globals", "eval", "exec"})
+_OF_MODULE = frozenset({"getattr", "hasattr", "vars", "__dict__", "attrgetter"})
 _OWN_NAMESPACE = frozenset({"vars", "locals", "dir"})
 _HAS_DOCSTRING = 0x4000000  # inspect.CO_HAS_DOCSTRING, from Python 3.14 on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a code object says of itself and of the code inside it.
+
+    Attributes:
+        reads: Names that it may look up in its globals. What a class body has bound itself before
+            is its own.
+        stores: Names that it binds there.
+        imports: Modules that it imports.
+        names: All names and attributes in it.
+        strings: Its string constants, without docstrings.
+        by_string: Whether it may reach names by strings: ``globals()[...]``, ``eval``, ``vars()``.
+    """
+
+    reads: frozenset[str]
+    stores: frozenset[str]
+    imports: frozenset[str]
+    names: frozenset[str]
+    strings: tuple[str, ...]
+    by_string: bool
 
 
 def nested(code: CodeType) -> Iterator[CodeType]:
@@ -38,62 +63,66 @@ def nested(code: CodeType) -> Iterator[CodeType]:
             yield from nested(const)
 
 
-def reads(code: CodeType) -> set[str]:
-    """Return the names that code may look up in its globals, nested code too.
+@functools.lru_cache(maxsize=8192)
+def facts(code: CodeType) -> Facts:
+    """Return what a code object says; disassembled once, since notebooks run the same code often.
 
-    What a class body has bound itself before is its own.
+    Equal code says the same.
     """
-    found: set[str] = set()
-    for part in nested(code):
+    reads: set[str] = set()
+    stores: set[str] = set()
+    imports: set[str] = set()
+    parts = list(nested(code))
+    for part in parts:
         own: set[str] = set()
-        for step in dis.get_instructions(part):
-            if step.opname in _READS and step.argval not in own:
-                found.add(step.argval)
-            elif step.opname == "STORE_NAME" and part is not code:
-                own.add(step.argval)
-    return found
+        for step in dis.get_instructions(part) if part.co_names else ():
+            name = step.argval
+            if step.opname in _READS and name not in own:
+                reads.add(name)
+            elif step.opname == "STORE_NAME":
+                (stores if part is code else own).add(name)
+            elif step.opname == "IMPORT_NAME":
+                imports.add(name)
+            if step.opname == "STORE_GLOBAL":
+                stores.add(name)
+    return Facts(
+        reads=frozenset(reads),
+        stores=frozenset(stores),
+        imports=frozenset(imports),
+        names=frozenset(name for part in parts for name in part.co_names),
+        strings=tuple(text for part in parts for text in _strings(part)),
+        by_string=any(_looks_up_by_string(part, reads) for part in parts),
+    )
 
 
-def stores(code: CodeType) -> set[str]:
-    """Return the names that module-level code binds in its namespace."""
-    found: set[str] = set()
-    for part in nested(code):
-        ops = {"STORE_GLOBAL", "STORE_NAME"} if part is code else {"STORE_GLOBAL"}
-        found.update(s.argval for s in dis.get_instructions(part) if s.opname in ops)
-    return found
+def reads(code: CodeType) -> frozenset[str]:
+    """Return the names that code may look up in its globals, nested code too."""
+    return facts(code).reads
 
 
-def imports(code: CodeType) -> set[str]:
-    """Return the modules that the code imports."""
-    parts = (dis.get_instructions(part) for part in nested(code))
-    return {s.argval for steps in parts for s in steps if s.opname == "IMPORT_NAME"}
+def _strings(code: CodeType) -> Iterator[str]:
+    for index, const in enumerate(code.co_consts):
+        if index == 0 and _has_docstring(code):
+            continue
+        if isinstance(const, str):
+            yield const
+        elif isinstance(const, (tuple, frozenset)):
+            yield from (item for item in const if isinstance(item, str))
 
 
-def strings(code: CodeType) -> Iterator[str]:
-    """Yield the string constants, without docstrings."""
-    for part in nested(code):
-        for index, const in enumerate(part.co_consts):
-            if index == 0 and _has_docstring(part):
-                continue
-            if isinstance(const, str):
-                yield const
-            elif isinstance(const, (tuple, frozenset)):
-                yield from (item for item in const if isinstance(item, str))
+def _looks_up_by_string(code: CodeType, reads: set[str]) -> bool:
+    """Whether it is code that may reach names by strings.
 
-
-def looks_up_by_string(code: CodeType) -> bool:
-    """Whether the code may reach names by strings: ``globals()[...]``, ``eval``, ``vars()``.
-
-    ``vars(args)`` and ``getattr(model, name)`` are in half of all notebooks and reach none, so
-    these count only without an argument, and with ``__main__``.
+    ``model.eval()``, ``vars(args)`` and ``getattr(model, name)`` are in half of all notebooks and
+    reach none: `eval` counts as a name only, the others without an argument or with ``__main__``.
     """
-    for part in nested(code):
-        if not _BY_STRING.isdisjoint(part.co_names) or _asks_own_namespace(part):
-            return True
-        main = "__main__" in part.co_names or "__main__" in part.co_consts
-        if main and "getattr" in part.co_names:
-            return True
-    return False
+    names = {*code.co_names, *(const for const in code.co_consts if isinstance(const, str))}
+    if not _BY_STRING.isdisjoint(reads) and not _BY_STRING.isdisjoint(code.co_names):
+        return True
+    if "get_type_hints" in names or _asks_own_namespace(code):
+        return True
+    main = "__main__" in names or {"__name__", "modules"} <= names
+    return main and not _OF_MODULE.isdisjoint(names)
 
 
 def _asks_own_namespace(code: CodeType) -> bool:

@@ -7,9 +7,10 @@ import sys
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.collect import code as codes
 from ddp_magic.collect import rules
 from ddp_magic.collect.body import read_body
+from ddp_magic.collect.cells import Cells
+from ddp_magic.collect.code import facts, words
 from ddp_magic.collect.definitions import Definitions, How, Item, Reached
 from ddp_magic.collect.drift import changed_on_disk
 from ddp_magic.collect.emit import Emitter
@@ -20,12 +21,13 @@ from ddp_magic.collect.state import State, process_state, search_path
 from ddp_magic.collect.texts import Texts
 from ddp_magic.errors import CollectError
 from ddp_magic.futures import future_flags
-from ddp_magic.pickling.functions import submodules
+from ddp_magic.pickling.functions import Submodules
 from ddp_magic.pickling.objects import made_by_hand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ddp_magic.collect.code import Facts
     from ddp_magic.collect.notebook import Cell, Notebook
     from ddp_magic.overrides import Bound
     from ddp_magic.rundir import RunDir
@@ -40,20 +42,25 @@ class Collector:
         cell: The cell that is being run.
         notebook: The live shell.
         run: Where values go.
+        cells: What ran in the notebook, as an earlier run has seen it; what is new is added.
     """
 
-    def __init__(self, cell: Cell, notebook: Notebook, run: RunDir) -> None:
+    def __init__(
+        self, cell: Cell, notebook: Notebook, run: RunDir, cells: Cells | None = None
+    ) -> None:
         self._cell = cell
         self._notebook = notebook
         self._flags = future_flags(notebook.flags)
-        self._texts = Texts(notebook, self._flags)
-        self._history = History(notebook, self._texts)
+        cells = cells or Cells(notebook)
+        self._texts = Texts(notebook, self._flags, cells)
+        self._history = History(notebook, self._texts, cells)
         self._emitter = Emitter(notebook, run, self._texts, self._history)
         self._state = State(notebook.user_ns, self._history, self._emitter)
         self._seen: set[CodeType] = set()
         self._names: set[str] = set()
         self._guessed: set[str] = set()
         self._modules: dict[str, None] = {}
+        self._submodules = Submodules()
         self._imported: set[str] = set()
         self._by_string = False
 
@@ -125,20 +132,21 @@ class Collector:
             while queue:
                 code = queue.pop(0)
                 if code not in self._seen:
-                    self._follow(code, {n for n in codes.reads(code) if self._emitter.wanted(n)})
+                    self._follow(code, {n for n in facts(code).reads if self._emitter.wanted(n)})
             self._emit_by_string()
             self._state.emit(self._packages())
 
     def _follow(self, code: CodeType, reads: set[str]) -> None:
+        said = facts(code)
         self._seen.add(code)
         self._names |= reads
-        self._by_string |= codes.looks_up_by_string(code)
-        for text in codes.strings(code):
-            self._emitter.words.update(codes.words(text))
+        self._by_string |= said.by_string
+        for text in said.strings:
+            self._emitter.words.update(words(text))
         for name in sorted(reads):
             self._emitter.emit(name)
-        self._add_display(code)
-        self._add_modules(code, reads)
+        self._add_display(said)
+        self._add_modules(said, reads)
 
     def _emit_by_string(self) -> None:
         """Emit what strings name, once any code looks names up by string; never a failure."""
@@ -151,20 +159,21 @@ class Collector:
             for name in new:
                 self._emitter.emit(name)
 
-    def _add_display(self, code: CodeType) -> None:
+    def _add_display(self, said: Facts) -> None:
         """Import what IPython puts among the builtins of a notebook."""
-        if "display" in codes.reads(code) and not self._emitter.known("display"):
+        if "display" in said.reads and not self._emitter.known("display"):
             shown: Any = getattr(builtins, "display", None)
             if "display" not in self._notebook.user_ns and shown is not None:
                 text = "from IPython.display import display"
                 self._emitter.items.append(Item(name="display", how=How.IMPORT, text=text))
 
-    def _add_modules(self, code: CodeType, reads: set[str]) -> None:
-        values = [self._notebook.user_ns[name] for name in reads]
-        modules = [value for value in values if isinstance(value, ModuleType)]
-        for part in codes.nested(code) if modules else ():
-            self._modules.update(dict.fromkeys(submodules(part, modules)))
-        for name in codes.imports(code):
+    def _add_modules(self, said: Facts, reads: set[str]) -> None:
+        for name in reads:
+            value = self._notebook.user_ns[name]
+            if isinstance(value, ModuleType):
+                found = self._submodules.used(value.__name__, said.names)
+                self._modules.update(dict.fromkeys(found))
+        for name in said.imports:
             self._imported.add(name.partition(".")[0])
             module = sys.modules.get(name)
             key = f"module {name}"
@@ -178,8 +187,9 @@ class Collector:
 
     def _refuse_reached(self) -> None:
         """Refuse a function that sets what the launcher has set, if something calls its name."""
-        called = {name for code in self._seen for c in codes.nested(code) for name in c.co_names}
-        for code in self._seen:
+        suspects = [code for code in self._seen if any(map(rules.is_address, facts(code).strings))]
+        called = {n for code in self._seen for n in facts(code).names} if suspects else set[str]()
+        for code in suspects:
             found = self._texts.definition(code)
             if found and (code.co_name in called or code.co_name.startswith("__")):
                 cell, node = found
@@ -188,7 +198,7 @@ class Collector:
 
     def _hidden(self) -> dict[str, str]:
         """Say of IPython's own names why a worker has none of them."""
-        read = {name for code in self._seen for name in codes.reads(code)}
+        read = {name for code in self._seen for name in facts(code).reads}
         own = {n for n in read if self._notebook.hidden(n) and not hasattr(builtins, n)}
         return dict.fromkeys(own, "IPython's own names stay in the notebook.")
 

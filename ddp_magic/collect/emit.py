@@ -121,18 +121,18 @@ class Emitter:
         self._states[name] = _State.BY_VALUE
         label = self._history.assigned_in(name)
         while True:
-            items, mark = len(self.items), len(self.queue)
+            count, mark = len(self.segments.names), len(self.queue)
             try:
-                draft, pickler, nbytes = self.segments.draft(value)
+                segment = self.segments.draft(value)
             except WriteError as error:
                 del self.queue[mark:]
                 self._states[name] = _State.FAILED
                 self.failures[name] = explain(name, value, error, label)
                 return False
             self._emit_read_while_loading(mark)
-            if len(self.items) == items:
+            if len(self.segments.names) == count:
                 break
-        self.segments.add(name, draft, pickler)
+        self.segments.add(name, segment)
         self._note_words(value)
         return self._add(
             Item(
@@ -141,7 +141,7 @@ class Emitter:
                 text=text or f"{name} = {taken(name)}",
                 label=label,
                 kind="class" if isinstance(value, type) else type(value).__qualname__,
-                nbytes=nbytes,
+                nbytes=segment.nbytes,
                 why=self._whys.get(name, ""),
             )
         )

@@ -1,82 +1,49 @@
-"""What cells did besides binding names: imports, patches, configuring calls; runs in the kernel.
-
-The only place that reads statements for their meaning, and only to find what to look at: what
-travels is always the live value.
-"""
+"""What the cells that ran did besides binding names, asked for by name; runs in the kernel."""
 
 from __future__ import annotations
 
-import ast
-import functools
 import re
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
+from functools import cached_property
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.collect.texts import parse
+from ddp_magic.collect import statements
+from ddp_magic.collect.code import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from ddp_magic.collect.cells import Cells
     from ddp_magic.collect.notebook import Notebook
+    from ddp_magic.collect.statements import Statements
     from ddp_magic.collect.texts import Texts
 
 __all__ = ["History"]
 
-_SEEDS = re.compile(r"(^|[._])(seed|manual_seed|manual_seed_all|seed_everything|set_seed)$")
-_SETTINGS = re.compile(
-    r"(^|\.)(set_\w+|use_deterministic_algorithms|setrecursionlimit|filterwarnings|simplefilter"
-    r"|register|use|basicConfig|setLevel|setcontext|disable|captureWarnings)$"
-)
-_TIMED = frozenset({"time", "capture", "timeit", "prun"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Facts:
-    """What one cell's text says."""
-
-    imports: tuple[tuple[str, str, str], ...]
-    """Name, module and attribute of each ``from module import attribute as name``."""
-    stars: tuple[str, ...]
-    targets: tuple[str, ...]
-    """Attributes and items that top-level statements set, as ``json.dumps``."""
-    changed: tuple[str, ...]
-    """What top-level statements call a method of, as ``registry`` in ``registry.update(x)``."""
-    settings: tuple[tuple[str, ast.Call], ...]
-    seeded: bool
-    binds: frozenset[str]
-    magics: tuple[str, ...]
-    """Bodies of ``%%time`` and the like."""
+_NUMBER = re.compile(r"\[(\d+)\]")
 
 
 class History:
-    """The facts of all cells that ran."""
+    """Questions of one run to the cells.
 
-    def __init__(self, notebook: Notebook, texts: Texts) -> None:
+    Args:
+        notebook: The live shell.
+        texts: Names the cells.
+        cells: What ran.
+    """
+
+    def __init__(self, notebook: Notebook, texts: Texts, cells: Cells) -> None:
+        self._notebook = notebook
+        self._texts = texts
+        self._cells = cells
         self._imports: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        self._binds: dict[str, str] = {}
         self._stars: set[str] = set()
-        self.targets: dict[str, str] = {}
-        """Label of the last cell that set an attribute or item, by its text."""
-        self.changed: dict[str, str] = {}
-        """Likewise for what a method was called of."""
-        self.settings: list[tuple[str, ast.Call, str]] = []
-        """Configuring calls: the function's text, the call, the label."""
-        self.seeded = False
-        for label, text in texts.all():
-            for facts in _facts_of(text, notebook):
-                self._add(label, facts)
-
-    def _add(self, label: str, facts: _Facts) -> None:
-        for name, module, attribute in facts.imports:
-            self._imports[name].append((module, attribute))
-        self._stars.update(facts.stars)
-        self.targets.update(dict.fromkeys(facts.targets, label))
-        self.changed.update(dict.fromkeys(facts.changed, label))
-        self.settings.extend((func, call, label) for func, call in facts.settings)
-        self.seeded |= facts.seeded
-        self._binds.update(dict.fromkeys(facts.binds, label))
+        for _, found in self._read(dict.fromkeys([*cells.importing, *cells.magic])):
+            for name, module, attribute in found.imports:
+                self._imports[name].append((module, attribute))
+            self._stars.update(found.stars)
 
     def imported_from(self, name: str) -> Iterator[tuple[str, str]]:
         """Yield module and attribute that a cell may have imported a name from."""
@@ -87,89 +54,52 @@ class History:
             if name in public if public is not None else not name.startswith("_"):
                 yield star, name
 
+    def names_imported(self, names: Iterable[str]) -> set[str]:
+        """Return those names that a cell may have imported from a module."""
+        return {n for n in names if next(self.imported_from(n), None) is not None}
+
+    @property
+    def roots(self) -> Iterable[str]:
+        """The names that statements begin with which may set, or call, what belongs to them."""
+        return self._cells.roots
+
+    def beginning(self, roots: Iterable[str]) -> Iterator[tuple[str, Statements]]:
+        """Yield label and statements of the cells that may change what these names stand for.
+
+        In the order in which they ran last.
+        """
+        yield from self._read({*self._cells.beginning(roots), *self._cells.magic})
+
     def assigned_in(self, name: str) -> str:
-        """Return the last cell that visibly set a name or attribute, or an empty string."""
-        return self._binds.get(name) or self.targets.get(name, "")
+        """Return the last cell that visibly set a name, or an empty string."""
+        if not name.isidentifier():
+            return ""
+        found = sorted(self._cells.binding(name), key=self._when, reverse=True)
+        labelled = ((label, read) for each in found for label, read in self._read([each]))
+        return next((label for label, read in labelled if name in read.binds), "")
 
+    @cached_property
+    def seeded(self) -> bool:
+        """Whether a cell has seeded a random generator, by itself or in a function it calls."""
+        cells = [*self._cells.seeding, *self._cells.magic]
+        calls = (call for _, read in self._read(cells) for call in read.calls)
+        return any(self._seeds(call.function) for call in calls)
 
-def _facts_of(text: str, notebook: Notebook) -> Iterator[_Facts]:
-    facts = _scan(text)
-    if facts:
-        yield facts
-        for body in facts.magics:
-            yield from _facts_of(notebook.transform(body), notebook)
+    def _seeds(self, function: str) -> bool:
+        live = self._notebook.user_ns.get(function)
+        inside = facts(live.__code__).names if isinstance(live, FunctionType) else ()
+        return any(map(statements.seeds, [function, *inside]))
 
+    def _read(self, filenames: Iterable[str]) -> Iterator[tuple[str, Statements]]:
+        for filename in sorted(filenames, key=self._when):
+            waiting = [self._cells.text(filename)]
+            while waiting:
+                found = statements.read(waiting.pop())
+                if found is not None:
+                    yield self._texts.label(filename), found
+                    waiting += map(self._notebook.transform, found.timed)
 
-@functools.lru_cache(maxsize=4096)
-def _scan(text: str) -> _Facts | None:
-    tree = parse(text)
-    if tree is None:
-        return None
-    froms = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level]
-    calls = [
-        s.value
-        for s in tree.body
-        if isinstance(s, ast.Expr) and isinstance(s.value, ast.Call) and _is_chain(s.value.func)
-    ]
-    named = [(ast.unparse(call.func), call) for call in calls]
-    rest = [c for f, c in named if not _SEEDS.search(f) and not _SETTINGS.search(f)]
-    return _Facts(
-        imports=tuple(
-            (a.asname or a.name, n.module or "", a.name)
-            for n in froms
-            for a in n.names
-            if a.name != "*"
-        ),
-        stars=tuple(n.module or "" for n in froms if n.names[0].name == "*"),
-        targets=tuple(ast.unparse(t) for s in tree.body for t in _targets(s) if _is_chain(t)),
-        changed=tuple(ast.unparse(c.func.value) for c in rest if isinstance(c.func, ast.Attribute)),
-        settings=tuple((f, c) for f, c in named if _SETTINGS.search(f)),
-        seeded=any(_SEEDS.search(f) for f, _ in named),
-        binds=frozenset(name for s in tree.body for name in _binds(s)),
-        magics=tuple(_timed(tree)),
-    )
-
-
-def _targets(statement: ast.stmt) -> Iterator[ast.expr]:
-    match statement:
-        case ast.Assign(targets=found) | ast.Delete(targets=found):
-            pass
-        case ast.AugAssign(target=target) | ast.AnnAssign(target=target):
-            found = [target]
-        case _:
-            return
-    for target in found:
-        parts = target.elts if isinstance(target, (ast.Tuple, ast.List)) else [target]
-        yield from (p for p in parts if isinstance(p, (ast.Attribute, ast.Subscript)))
-
-
-def _is_chain(node: ast.expr) -> bool:
-    """Whether it is a name with attributes and constant items behind it."""
-    while isinstance(node, (ast.Attribute, ast.Subscript)):
-        if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Constant):
-            return False
-        node = node.value
-    return isinstance(node, ast.Name)
-
-
-def _binds(statement: ast.stmt) -> Iterator[str]:
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield statement.name
-        return
-    for node in ast.walk(statement):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from (a.asname or a.name.partition(".")[0] for a in node.names)
-
-
-def _timed(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(attr="run_cell_magic"),
-                args=[ast.Constant(value=magic), _, ast.Constant(value=str(body))],
-            ) if magic in _TIMED:
-                yield body
-            case _:
-                pass
+    def _when(self, filename: str) -> int:
+        """Return the number of the cell's last execution: In[3]."""
+        number = _NUMBER.search(self._notebook.label(filename) or "")
+        return int(number[1]) if number else 0

@@ -8,6 +8,7 @@ Everything else goes by value, with a reason that ``--show`` tells.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from dataclasses import dataclass
 from types import FunctionType
@@ -79,7 +80,8 @@ def prove(name: str, obj: Any, texts: Texts, space: dict[str, Any]) -> Proof:
     return _prove_class(obj, texts, space)
 
 
-def names_at_definition(node: ast.stmt) -> set[str]:
+@functools.lru_cache(maxsize=8192)
+def names_at_definition(node: ast.stmt) -> frozenset[str]:
     """Return the names that are read while the statement itself runs."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         a = node.args
@@ -92,8 +94,9 @@ def names_at_definition(node: ast.stmt) -> set[str]:
     return _names(node)
 
 
-def _names(*nodes: ast.AST | None) -> set[str]:
-    return {n.id for node in nodes if node for n in ast.walk(node) if isinstance(n, ast.Name)}
+def _names(*nodes: ast.AST | None) -> frozenset[str]:
+    walked = (n for node in nodes if node for n in ast.walk(node))
+    return frozenset(n.id for n in walked if isinstance(n, ast.Name))
 
 
 def _prove_function(func: FunctionType, texts: Texts, space: dict[str, Any]) -> Proof:
@@ -160,18 +163,29 @@ def _evaluates_to(expr: ast.expr, live: Any, space: dict[str, Any]) -> bool:
 
 
 def _same_literal(expr: ast.expr, live: Any) -> bool:
-    try:
-        value = ast.literal_eval(expr)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return False
+    value = _literal(expr)
     return type(value) is type(live) and isinstance(value, _SCALARS) and repr(value) == repr(live)
 
 
+@functools.lru_cache(maxsize=8192)
+def _literal(expr: ast.expr) -> object:
+    """Return a literal's value; something that no notebook holds for anything else."""
+    try:
+        return ast.literal_eval(expr)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return _literal
+
+
 def _same_doc(node: FunctionNode | ast.ClassDef, live: Any) -> bool:
-    written = ast.get_docstring(node, clean=False)
-    if written is None or not isinstance(live, str):
-        return written is live
+    written = _docstring(node)
+    if written == live or written is None or not isinstance(live, str):
+        return written == live
     return inspect.cleandoc(written) == inspect.cleandoc(live)  # 3.13 stores it dedented
+
+
+@functools.lru_cache(maxsize=8192)
+def _docstring(node: FunctionNode | ast.ClassDef) -> str | None:
+    return ast.get_docstring(node, clean=False)
 
 
 def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
@@ -244,7 +258,7 @@ def _mangled(cls: str, name: str) -> str:
 def _proof(
     cell: CellText, node: FunctionNode | ast.ClassDef, functions: tuple[FunctionType, ...]
 ) -> Proof:
-    text = cell.text(node)
+    text = cell.definition(node)
     if text is None:
         raise Unproved("does not begin its line")
     return Proof(text=text, node=node, label=cell.label, code=functions)

@@ -13,7 +13,7 @@ from ddp_magic.errors import CollectError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["refuse_addresses", "refuse_second_group"]
+__all__ = ["group_made", "is_address", "refuse_addresses", "refuse_second_group"]
 
 _ADDRESSES = ("MASTER_ADDR", "MASTER_PORT")
 
@@ -34,6 +34,11 @@ def refuse_addresses(tree: ast.AST, where: str, shift: int = 0) -> None:
             f"{where} sets {name} (line {line + shift}), which the workers have got from their "
             "launcher. Remove that; init_process_group() then finds the other workers by itself."
         )
+
+
+def is_address(text: str) -> bool:
+    """Whether code with this string may set the address."""
+    return text in _ADDRESSES or text.startswith("tcp://")
 
 
 def _addresses(node: ast.AST) -> Iterator[tuple[str, int]]:
@@ -116,6 +121,13 @@ def refuse_second_group(tree: ast.Module) -> None:
                 )
             elif name == "init_process_group":
                 first = call.lineno
+
+
+def group_made(tree: ast.Module) -> int | None:
+    """Return the line of an ``init_process_group`` that certainly runs, None if there is none."""
+    calls = (call for statement in _straight_line(tree.body) for call in _calls(statement))
+    named = (call.lineno for call in calls if "init_process_group" in ast.unparse(call.func))
+    return next(named, None)
 
 
 def _straight_line(body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -6,6 +6,7 @@ lines of the module stand between the two places that load it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import DdpError
@@ -17,7 +18,48 @@ if TYPE_CHECKING:
     from ddp_magic.pickling import Sender
     from ddp_magic.rundir import RunDir
 
-__all__ = ["Segments", "WriteError"]
+__all__ = ["Segment", "Segments", "WriteError"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A pickled value.
+
+    Attributes:
+        pickler: What wrote it, after all segments before it.
+        draft: Its bytes.
+        end: An object of its own behind the value, by which its end in the memo is found.
+        nbytes: What it takes in files.
+    """
+
+    pickler: _Segmenting
+    draft: Draft
+    end: list[object]
+    nbytes: int
+
+
+class _Segmenting(Pickler):
+    """Writes values one after the other, each into a draft of its own."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sink = _Sink()
+        super().__init__(self._sink, sender)
+
+    def write(self, value: object) -> tuple[Draft, list[object]]:
+        """Pickle ``(value, end)``; return the draft and that end."""
+        draft = self._sink.draft = Draft()
+        end: list[object] = []
+        self.dump((value, end))
+        return draft, end
+
+
+class _Sink(Draft):
+    """The file of a pickler, whose write method it keeps: another draft for each value."""
+
+    draft: Draft
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        return self.draft.write(data)
 
 
 class WriteError(Exception):
@@ -35,44 +77,61 @@ class WriteError(Exception):
 
 
 class Segments:
-    """Collects pickles in the order in which the module loads them."""
+    """Collects pickles in the order in which the module loads them.
+
+    One pickler writes one after the other, so that a segment costs what is new in it. Only where a
+    draft fails, or another is needed while it is being made, the memo is copied.
+    """
 
     def __init__(self, run: RunDir, sender: Callable[[BlobWriter], Sender]) -> None:
         self._run = run
         self._blobs = BlobWriter(run, run.blobs)
         self._sender = sender(self._blobs)
-        self._memo: dict[int, tuple[int, Any]] = {}
+        self._pickler = _Segmenting(self._sender)
+        self._last: Segment | None = None
+        self._clean = True
         self._drafts: list[Draft] = []
         self.names: list[str] = []
         """What each segment holds, in order."""
 
-    def draft(self, value: Any) -> tuple[Draft, Pickler, int]:
-        """Pickle a value without adding it yet; returns what `add` takes.
+    def draft(self, value: Any) -> Segment:
+        """Pickle a value without adding it yet.
 
         Pickling finds the definitions that a value refers to, and these must be in the module
-        before it; if one of them is new and itself needs values, this draft is void.
+        before it; if one of them is new and needs values, these are drafted and added meanwhile,
+        and this draft is void.
 
         Raises:
             WriteError: It cannot be pickled.
             PlaceError: The disk is full.
         """
-        draft, before = Draft(), self._blobs.nbytes
-        pickler = Pickler(draft, self._sender)
-        pickler.memo = self._memo
+        pickler = self._pickler if self._clean else self._restored()
+        self._clean = False
+        before = self._blobs.nbytes
         try:
-            pickler.dump(value)
+            draft, end = pickler.write(value)
         except DdpError:
             raise
         except Exception as error:
-            culprit = getattr(error, "culprit", pickler.last)
-            raise WriteError(error, culprit) from error
-        return draft, pickler, draft.nbytes + self._blobs.nbytes - before
+            raise WriteError(error, getattr(error, "culprit", pickler.last)) from error
+        nbytes = draft.nbytes + self._blobs.nbytes - before
+        return Segment(pickler=pickler, draft=draft, end=end, nbytes=nbytes)
 
-    def add(self, name: str, draft: Draft, pickler: Pickler) -> None:
-        """Make a draft the next segment; nothing may have been added since it was made."""
-        self._memo = pickler.memo.copy()
-        self._drafts.append(draft)
+    def add(self, name: str, segment: Segment) -> None:
+        """Make a draft the next segment; none may have been added since it was begun."""
+        self._pickler, self._clean = segment.pickler, True
+        self._last = segment
+        self._drafts.append(segment.draft)
         self.names.append(name)
+
+    def _restored(self) -> _Segmenting:
+        """Return a pickler that knows what the segments hold, and nothing of a draft."""
+        made = _Segmenting(self._sender)
+        if self._last is not None:
+            known = self._pickler.memo.copy()
+            size = known[id(self._last.end)][0] + 2  # the tuple around it follows
+            made.memo = {key: entry for key, entry in known.items() if entry[0] < size}
+        return made
 
     def close(self) -> None:
         """Write the file.

@@ -28,6 +28,9 @@ __all__ = ["State", "process_state", "search_path"]
 _LAUNCHERS = ("os.environ", "sys.path", "sys.modules", "sys.stdin", "sys.stdout", "sys.stderr")
 _NOT_REPEATED = re.compile(r"set_device$|set_start_method$|^(atexit|signal)\.")
 _CONTAINERS = (dict, list, set)
+_STANDARD = frozenset({*sys.stdlib_module_names, "builtins"})
+_OF_NOTEBOOKS = frozenset({"IPython", "ipykernel", "ipywidgets", "matplotlib_inline", "google"})
+"""Packages whose settings are the notebook's: in a worker they would make a shell."""
 
 
 class State:
@@ -42,35 +45,40 @@ class State:
         self._history = history
         self._emitter = emitter
         self._done: set[str] = set()
+        self._packages: dict[str, str] = {}
+        for root in history.roots:
+            line = import_line(root, space[root], history) if root in space else None
+            package = line.split()[1].partition(".")[0] if line else ""
+            if package and package not in _OF_NOTEBOOKS:
+                self._packages[root] = package
+        self._found = list(history.beginning(self._packages)) if self._packages else []
         self.notes: list[str] = []
 
     def emit(self, packages: set[str]) -> None:
         """Emit what belongs to packages that workers import (or to the standard library)."""
-        used = packages | sys.stdlib_module_names | {"builtins"}
-        for target, label in self._history.targets.items():
-            if self._is_due(target, used):
-                self._emit_target(target, label)
-        for target in self._history.changed:
-            if self._is_due(target, used):
-                self._emit_content(target)
-        for number, (function, call, label) in enumerate(self._history.settings):
-            key = f"{function} #{number}"
-            if self._is_due(function, used, key=key):
-                self._emit_setting(function, call, label)
+        used = packages | _STANDARD
+        for number, (label, cell) in enumerate(self._found):
+            for target in cell.targets:
+                if self._is_due(target, used):
+                    self._emit_target(target, label)
+            for position, call in enumerate(cell.calls):
+                key = f"{call.function} #{number}.{position}"
+                if call.is_setting and call.certain and self._is_due(call.function, used, key=key):
+                    self._emit_setting(call.function, call.node, label)
+                holder = call.function.rpartition(".")[0]
+                if not call.is_setting and holder and self._is_due(holder, used):
+                    self._emit_content(holder)
 
     def _is_due(self, target: str, used: set[str], key: str = "") -> bool:
-        root = target.partition(".")[0].partition("[")[0]
-        value = self._space.get(root)
-        if (key or target) in self._done or value is None or target.startswith(_LAUNCHERS):
+        if (key or target) in self._done or target.startswith(_LAUNCHERS):
             return False
-        line = import_line(root, value, self._history)
-        if line is None or line.split()[1].partition(".")[0] not in used:
+        if self._packages.get(_root(target)) not in used:
             return False
         self._done.add(key or target)
         return True
 
     def _emit_target(self, target: str, label: str) -> None:
-        root = re.split(r"[.\[]", target, maxsplit=1)[0]
+        root = _root(target)
         try:
             live = eval(target, self._space)
         except AttributeError:
@@ -103,8 +111,11 @@ class State:
 
     def _emit_content(self, target: str) -> None:
         """Emit what an imported plain container holds now, in place."""
-        live = self._space.get(target)
-        if type(live) in _CONTAINERS and self._emitter.emit(target):
+        try:
+            live = eval(target, self._space)
+        except Exception:
+            return
+        if type(live) in _CONTAINERS and self._emitter.emit(_root(target)):
             key = f"content of {target}"
             content: object = copy.copy(live)
             if not self._emitter.emit_value(key, content, How.STATE, refilled(target, key)):
@@ -123,6 +134,10 @@ class State:
         root = function.partition(".")[0]
         if all(map(self._emitter.emit, sorted(names))) and self._emitter.emit(root):
             self._emitter.items.append(Item(name=function, how=How.CALL, text=text, label=label))
+
+
+def _root(target: str) -> str:
+    return re.split(r"[.\[]", target, maxsplit=1)[0]
 
 
 def process_state(*, seeded: bool) -> dict[str, Any]:

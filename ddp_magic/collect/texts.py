@@ -1,14 +1,9 @@
-"""The text of what ran in the notebook, by code object; runs in the kernel.
-
-IPython and ipykernel put every executed cell into `linecache` under the file name that its code
-has. That is what ran: never the .ipynb, whose cells may have been edited or deleted since.
-"""
+"""The text of what ran in the notebook, by code object; runs in the kernel."""
 
 from __future__ import annotations
 
 import ast
 import functools
-import linecache
 import warnings
 from dataclasses import dataclass
 from types import CodeType, FunctionType
@@ -19,6 +14,7 @@ from ddp_magic.collect import code as codes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ddp_magic.collect.cells import Cells
     from ddp_magic.collect.notebook import Notebook
 
 __all__ = ["CellText", "FunctionNode", "Texts", "first_line", "methods", "parse", "unwrapped"]
@@ -26,23 +22,58 @@ __all__ = ["CellText", "FunctionNode", "Texts", "first_line", "methods", "parse"
 FunctionNode: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class CellText:
-    """One executed cell.
+    """One executed cell; what is asked of it is worked out once.
 
     Attributes:
-        label: As ``Cell In[3]``.
-        lines: Its lines, each with its newline.
-        tree: What they parse to.
-        code: All code objects that compiling it gives today.
+        filename: The file name of its code.
+        text: Its text.
+        tree: What that parses to.
+        module: What compiling it gives today.
+        label: As ``Cell In[3]``: of its last run, as far as is known in this one.
     """
 
-    label: str
-    lines: tuple[str, ...]
+    filename: str
+    text: str
     tree: ast.Module
-    code: frozenset[CodeType]
+    module: CodeType
+    label: str = ""
 
-    def text(self, node: ast.stmt) -> str | None:
+    @functools.cached_property
+    def lines(self) -> list[str]:
+        """Its lines, each with its newline."""
+        return self.text.splitlines(keepends=True)
+
+    @functools.cached_property
+    def code(self) -> frozenset[CodeType]:
+        """All code objects in it."""
+        return frozenset(codes.nested(self.module))
+
+    @functools.cached_property
+    def statements(self) -> dict[tuple[str, int], list[ast.stmt]]:
+        """The top-level definitions, by name and first line."""
+        found: dict[tuple[str, int], list[ast.stmt]] = {}
+        for node in self.tree.body:
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                found.setdefault((node.name, first_line(node)), []).append(node)
+        return found
+
+    @functools.cached_property
+    def functions(self) -> dict[tuple[str, int], FunctionNode]:
+        """The functions at any depth, by name and first line."""
+        return {
+            (node.name, first_line(node)): node
+            for node in ast.walk(self.tree)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        }
+
+    def classes(self, name: str) -> list[ast.ClassDef]:
+        """Return the top-level classes of a name, the last one first."""
+        found = (node for node in self.tree.body if isinstance(node, ast.ClassDef))
+        return [node for node in found if node.name == name][::-1]
+
+    def definition(self, node: ast.stmt) -> str | None:
         """Return the lines of a statement; None if it does not begin its line."""
         if node.col_offset:
             return None
@@ -50,14 +81,21 @@ class CellText:
 
 
 class Texts:
-    """Finds cells by the file names of their code, and names them for people."""
+    """Finds cells by the file names of their code, and names them for people; for one run.
 
-    def __init__(self, notebook: Notebook, flags: int) -> None:
+    Args:
+        notebook: The live shell.
+        flags: The session's ``__future__`` flags.
+        cells: What ran.
+    """
+
+    def __init__(self, notebook: Notebook, flags: int, cells: Cells) -> None:
         self._notebook = notebook
         self._flags = flags
-        self._cells: dict[str, CellText | None] = {}
+        self._cells = cells
         self._labels: dict[str, str] = {}
         self._taken: set[str] = set()
+        cells.update()
 
     def label(self, filename: str) -> str:
         """Return the cell's name, or the file name where it is no cell's.
@@ -81,63 +119,32 @@ class Texts:
 
     def all(self) -> Iterator[tuple[str, str]]:
         """Yield label and text of every cell that ran."""
-        for filename, text in self._all():
+        for filename, text in self._cells.all():
             yield self.label(filename), text
-
-    def _all(self) -> Iterator[tuple[str, str]]:
-        for filename, entry in list(linecache.cache.items()):
-            if len(entry) == 4 and entry[1] is None and self._notebook.label(filename):
-                yield filename, "".join(entry[2])
 
     def cell(self, filename: str) -> CellText | None:
         """Return the cell behind a code object's file name."""
-        if filename not in self._cells:
-            entry = linecache.cache.get(filename)
-            lines = tuple(entry[2]) if entry and len(entry) == 4 and entry[1] is None else ()
-            self._cells[filename] = self._compiled(filename, lines) if lines else None
-        return self._cells[filename]
-
-    def _compiled(self, filename: str, lines: tuple[str, ...]) -> CellText | None:
-        text = "".join(lines)
-        tree = parse(text)
-        if tree is None:
-            return None
-        flags = self._flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        with warnings.catch_warnings(action="ignore"):
-            code = compile(text, filename, "exec", flags, dont_inherit=True)
-        return CellText(
-            label=self.label(filename),
-            lines=lines,
-            tree=tree,
-            code=frozenset(codes.nested(code)),
-        )
+        found = self._cells.cell(filename, self._flags)
+        if found is not None:
+            found.label = self.label(filename)
+        return found
 
     def function(self, func: FunctionType) -> tuple[CellText, FunctionNode] | None:
         """Return the top-level statement that provably made a function."""
-        cell = self.cell(func.__code__.co_filename)
-        if cell is None or func.__code__ not in cell.code:
+        code = func.__code__
+        cell = self.cell(code.co_filename)
+        if cell is None or code not in cell.code:
             return None
-        hits = [
-            node
-            for node in cell.tree.body
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-            and node.name == func.__code__.co_name
-            and first_line(node) == func.__code__.co_firstlineno
-        ]
-        return (cell, hits[0]) if len(hits) == 1 else None
+        hits = cell.statements.get((code.co_name, code.co_firstlineno), [])
+        node = hits[0] if len(hits) == 1 else None
+        known = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        return (cell, node) if known else None
 
     def definition(self, code: CodeType) -> tuple[CellText, FunctionNode] | None:
         """Return the ``def`` at any depth that begins where the code does."""
         cell = self.cell(code.co_filename)
-        for node in ast.walk(cell.tree) if cell else ():
-            if (
-                isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-                and first_line(node) == code.co_firstlineno
-                and node.name == code.co_name
-            ):
-                assert cell is not None
-                return cell, node
-        return None
+        node = cell.functions.get((code.co_name, code.co_firstlineno)) if cell else None
+        return (cell, node) if cell and node else None
 
     def class_statement(self, cls: type) -> tuple[CellText, ast.ClassDef] | None:
         """Return the statement that seems to have made a class; its members prove it or not.
@@ -145,17 +152,19 @@ class Texts:
         A class without methods of its own says nothing of where it was made: then it is the last
         class statement of that name.
         """
+        known = False
         for func in methods(cls):
-            cell = self.cell(func.__code__.co_filename)
-            for node in _class_statements(cell, cls.__name__):
-                if first_line(node) <= func.__code__.co_firstlineno <= (node.end_lineno or 0):
+            cell, line = self.cell(func.__code__.co_filename), func.__code__.co_firstlineno
+            known |= cell is not None
+            for node in cell.classes(cls.__name__) if cell else ():
+                if first_line(node) <= line <= (node.end_lineno or 0):
                     assert cell is not None
                     return cell, node
-        if any(self.cell(func.__code__.co_filename) for func in methods(cls)):
+        if known:
             return None
-        for filename in reversed([name for name, _ in self._all()]):
-            cell = self.cell(filename)
-            for node in _class_statements(cell, cls.__name__):
+        for filename, text in reversed(list(self._cells.all())):
+            cell = self.cell(filename) if cls.__name__ in text else None
+            for node in cell.classes(cls.__name__) if cell else ():
                 assert cell is not None
                 return cell, node
         return None
@@ -170,11 +179,6 @@ class Texts:
         last = found[1].end_lineno if found else max(numbers, default=code.co_firstlineno)
         first = code.co_firstlineno
         return dict(enumerate(cell.lines[first - 1 : last], first))
-
-
-def _class_statements(cell: CellText | None, name: str) -> list[ast.ClassDef]:
-    body = cell.tree.body if cell else []
-    return [node for node in body if isinstance(node, ast.ClassDef) and node.name == name][::-1]
 
 
 @functools.lru_cache(maxsize=4096)

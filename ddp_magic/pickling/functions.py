@@ -8,15 +8,16 @@ functions of ``__main__`` keep the receiver's ``__main__`` and cells are objects
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.pickling import cloud, rebuild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
-__all__ = ["NAMESPACE", "reduce", "reduce_cell", "reduce_code", "submodules"]
+__all__ = ["NAMESPACE", "Submodules", "reduce", "reduce_cell", "reduce_code"]
 
 NAMESPACE: dict[str, Any] = {"the namespace of": "__main__"}
 """Stands for ``__main__.__dict__`` while a function is written; not empty, for cloudpickle."""
@@ -24,13 +25,16 @@ NAMESPACE: dict[str, Any] = {"the namespace of": "__main__"}
 _SLOTS = ("__name__", "__qualname__", "__module__", "__doc__", "__defaults__", "__kwdefaults__")
 
 
-def reduce(func: FunctionType, namespace: dict[str, Any]) -> tuple[Any, ...]:
+def reduce(
+    func: FunctionType, namespace: dict[str, Any], submodules: Submodules
+) -> tuple[Any, ...]:
     """Write a function by value.
 
     Args:
         func: The function.
         namespace: What stands for its globals; `NAMESPACE` for those of ``__main__``, which are
             not written.
+        submodules: Those of this process.
     """
     slots = {name: getattr(func, name) for name in _SLOTS}
     slots["__annotations__"] = func.__annotations__
@@ -41,7 +45,9 @@ def reduce(func: FunctionType, namespace: dict[str, Any]) -> tuple[Any, ...]:
         names = cloud.code_globals(func.__code__)
         used = {name: func.__globals__[name] for name in names if name in func.__globals__}
     closed = [c.cell_contents for c in func.__closure__ or () if _filled(c)]
-    modules = submodules(func.__code__, [*used.values(), *closed])
+    roots = {v.__name__ for v in (*used.values(), *closed) if isinstance(v, ModuleType)}
+    names = frozenset(func.__code__.co_names)
+    modules = [module for root in sorted(roots) for module in submodules.used(root, names)]
     state = (dict(func.__dict__), slots, used, modules)
     args = (func.__code__, namespace, func.__name__, func.__closure__)
     return rebuild.function, args, state, None, None, rebuild.set_function
@@ -59,19 +65,24 @@ def reduce_cell(cell: CellType) -> tuple[Any, ...]:
     return rebuild.cell, (), cell.cell_contents, None, None, rebuild.set_cell
 
 
-def submodules(code: CodeType, values: Iterable[Any]) -> list[str]:
-    """Name the submodules that the code can reach as attributes of modules among the values.
+class Submodules:
+    """Finds the submodules that code can reach as attributes of a module.
 
     ``import xml.etree`` binds only ``xml``; that the rest was imported is no name's value.
     """
-    roots = {v.__name__ for v in values if isinstance(v, ModuleType)}
-    used = set(code.co_names)
-    return [
-        name
-        for name in list(sys.modules)
-        for root in roots
-        if name.startswith(root + ".") and used.issuperset(name[len(root) + 1 :].split("."))
-    ]
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, list[str]]] = {}
+
+    def used(self, root: str, names: frozenset[str]) -> list[str]:
+        """Name the imported submodules of `root` that all of `names` lead to."""
+        if root not in self._known:
+            known = self._known[root] = defaultdict[str, list[str]](list)
+            for module in list(sys.modules):
+                if module.startswith(root + "."):
+                    known[module.rpartition(".")[2]].append(module)
+        found = [m for last in names if last in self._known[root] for m in self._known[root][last]]
+        return sorted(m for m in found if names.issuperset(m[len(root) + 1 :].split(".")))
 
 
 def _filled(cell: CellType) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import cloudpickle
 
-from ddp_magic.pickling import arrays, classes, functions, objects, refusals, tensors
+from ddp_magic.pickling import arrays, classes, functions, instances, objects, refusals, tensors
 from ddp_magic.pickling.blobs import Blob, BlobReader, BlobWriter
 
 if TYPE_CHECKING:
@@ -113,6 +113,8 @@ class Pickler(cloudpickle.Pickler):
         super().__init__(file, protocol=5)
         self.sender = sender
         self.last: Any = None
+        self.submodules = functions.Submodules()
+        self._plans: dict[type, instances.Plan] = {}
         self.globals_ref = sender.foreign
         self.globals_ref[id(sender.main)] = functions.NAMESPACE
 
@@ -157,7 +159,13 @@ class Pickler(cloudpickle.Pickler):
             objects.reduce(obj, kind)
             or arrays.reduce(obj, kind, self._blobs)
             or tensors.reduce(obj, kind, self._blobs)
+            or self._plan(kind)(obj)
         )
+
+    def _plan(self, kind: type) -> instances.Plan:
+        if kind not in self._plans:
+            self._plans[kind] = instances.plan(kind)
+        return self._plans[kind]
 
     def _dynamic_function_reduce(self, func: Any) -> Any:
         """Replace cloudpickle's way with functions (its Pickler calls this method)."""
@@ -166,7 +174,8 @@ class Pickler(cloudpickle.Pickler):
         if isinstance(cls, type) and vars(cls).get(name) is func and self.sender.definition(cls):
             return getattr, (cls, name)  # a method of a class that the receiver has
         self.sender.by_value(func)
-        return functions.reduce(func, self._function_getnewargs(func)[1])
+        namespace = self._function_getnewargs(func)[1]
+        return functions.reduce(func, namespace, self.submodules)
 
     @property
     def _blobs(self) -> BlobWriter:

@@ -38,7 +38,7 @@ class Reader:
         found = next(self._left, None)
         assert found == key, f"values.pkl holds {found!r} where the module loads {key!r}"
         try:
-            return self._unpickler.load()
+            return self._unpickler.load()[0]
         except Exception as error:
             error.add_note(f"%%ddp was loading the notebook's {key} into a worker.")
             raise
