@@ -19,7 +19,6 @@ __all__ = [
     "is_class",
     "is_enum",
     "known_class",
-    "make_enum",
     "reduce_class",
     "reduce_code",
     "set_class",
@@ -46,11 +45,6 @@ def is_enum(reduced: Any) -> bool:
 def set_class(made: type, state: tuple[Any, ...]) -> None:
     """Fill a class."""
     _private._class_setstate(made, state)
-
-
-def make_enum(args: tuple[Any, ...]) -> Any:
-    """Make an Enum with its members; remembers it under its tracker."""
-    return _private._make_skeleton_enum(*args)
 
 
 def known_class(tracker: str) -> type | None:

@@ -14,9 +14,10 @@ import sys
 import threading
 import types
 import typing
+import weakref
 from typing import Any
 
-from ddp_magic.pickling import rebuild
+from ddp_magic.pickling import making, rebuild
 
 __all__ = ["importable", "made_by_hand", "reduce"]
 
@@ -106,6 +107,36 @@ def _rlock(_: Any) -> tuple[Any, ...]:
     return threading.RLock, ()
 
 
+def _type_parameter(obj: Any) -> tuple[Any, ...] | None:
+    if importable(obj):
+        return None
+    return rebuild.type_parameter, (type(obj), obj.__name__, _options(obj))
+
+
+def _options(obj: Any) -> dict[str, Any]:
+    if type(obj) is not typing.ParamSpec:
+        return {}
+    variance = {"covariant": obj.__covariant__, "contravariant": obj.__contravariant__}
+    return {"bound": obj.__bound__, **variance}
+
+
+def _weak_reference(obj: weakref.ref[Any]) -> tuple[Any, ...]:
+    referent = obj()
+    if referent is None:
+        return making.dead, ()
+    return making.reference, (referent, obj.__callback__)
+
+
+def _weak_method(obj: Any) -> tuple[Any, ...]:
+    bound = obj()
+    return (making.dead, ()) if bound is None else (making.method, (bound,))
+
+
+def _weak_container(obj: Any) -> tuple[Any, ...]:
+    content = list(obj) if isinstance(obj, weakref.WeakSet) else dict(obj)
+    return type(obj), (), content, None, None, making.fill_weakly
+
+
 _REDUCERS: dict[type, Any] = {
     type(functools.lru_cache(len)): _cached,
     functools.cached_property: _cached_property,
@@ -113,6 +144,13 @@ _REDUCERS: dict[type, Any] = {
     types.ModuleType: _module,
     logging.Logger: _logger,
     typing.NewType: _new_type,
+    typing.ParamSpec: _type_parameter,
+    typing.TypeVarTuple: _type_parameter,
+    weakref.ref: _weak_reference,
+    weakref.WeakMethod: _weak_method,
+    weakref.WeakSet: _weak_container,
+    weakref.WeakKeyDictionary: _weak_container,
+    weakref.WeakValueDictionary: _weak_container,
     type(threading.Lock()): _lock,
     type(threading.RLock()): _rlock,
 }

@@ -71,41 +71,36 @@ def skeleton(
     known = cloud.known_class(tracker)
     if known is not None:
         return known
-    library = next(m for m in metaclass.__mro__ if m.__module__ != "__main__")
+    library = library_type(metaclass)
     real = types.resolve_bases(bases)
-    with _muted(real):
+    with muted(real):
         if metaclass is library:
             made = types.new_class(
                 name, bases, {"metaclass": metaclass}, lambda ns: ns.update(namespace)
             )
         else:
             made = library.__new__(metaclass, name, real, dict(namespace))
+    return fresh(made, tracker)
+
+
+def fresh(made: type, tracker: str) -> type:
+    """Remember a class that is to be filled, and return it."""
     type.__setattr__(made, _FRESH, True)
     return cloud.class_for(tracker, made)
 
 
-def enumeration(args: tuple[Any, ...], attributes: dict[str, dict[str, Any]]) -> type:
-    """Return the Enum that this process has under the tracker, else one with its members.
-
-    Args:
-        args: What cloudpickle makes Enums of.
-        attributes: Per member, what its own ``__new__`` has set on it.
-    """
-    known = cloud.known_class(args[5])
-    if known is not None:
-        return known
-    made = cloud.make_enum(args)
-    for name, values in attributes.items():
-        vars(made[name]).update(values)
-    type.__setattr__(made, _FRESH, True)
-    return made
-
-
-def set_class(made: type, state: tuple[Any, ...]) -> None:
+def set_class(made: type, state: tuple[Any, ...]) -> bool:
     """Fill a class, if it was made here; a class that was known before stays as it is."""
-    if _FRESH in made.__dict__:
-        type.__delattr__(made, _FRESH)
-        cloud.set_class(made, state)
+    if _FRESH not in made.__dict__:
+        return False
+    type.__delattr__(made, _FRESH)
+    cloud.set_class(made, state)
+    return True
+
+
+def library_type(metaclass: type) -> Any:
+    """Return the nearest type of types that the notebook has not made."""
+    return next(m for m in metaclass.__mro__ if m.__module__ != "__main__")
 
 
 def _ignore(_cls: type, **_options: Any) -> None:
@@ -113,7 +108,8 @@ def _ignore(_cls: type, **_options: Any) -> None:
 
 
 @contextlib.contextmanager
-def _muted(bases: tuple[type, ...]) -> Generator[None]:
+def muted(bases: tuple[type, ...]) -> Generator[None]:
+    """Keep ``__init_subclass__`` of notebook classes from running, as it ran in the notebook."""
     hooks = {
         k: k.__dict__["__init_subclass__"]
         for base in bases
@@ -142,6 +138,14 @@ def dispatching(default: Callable[..., Any], cases: list[tuple[type, Any]]) -> A
     for kind, func in cases:
         wrapper.register(kind, func)
     return wrapper
+
+
+def type_parameter(kind: Any, name: str, options: dict[str, Any]) -> Any:
+    """Make a `typing.ParamSpec` or the like."""
+    made = kind(name, **options)
+    with contextlib.suppress(AttributeError):
+        made.__module__ = "__main__"
+    return made
 
 
 def cached_property(func: Callable[..., Any], name: str | None) -> Any:

@@ -1,0 +1,144 @@
+"""How instances are written whose own class would get in the way; runs in kernel and workers.
+
+Pickle makes an instance by calling its class's ``__new__`` and fills it by its methods while its
+attributes are not there yet: ``__getattr__`` then recurses for ever, ``append`` runs a second time,
+``__new__`` lacks its arguments. Here the builtin type below makes and fills it instead, unless the
+class says itself how it is pickled. The receiver's side is `making`.
+"""
+
+from __future__ import annotations
+
+import copyreg
+from collections import Counter, OrderedDict, defaultdict, deque
+from enum import Enum
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ddp_magic.pickling import making
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Plan", "data_of", "native", "plan"]
+
+Plan: TypeAlias = "Callable[[Any], tuple[Any, ...] | None]"
+"""Writes an instance; None where pickle's own way is right."""
+
+_HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+_OWN_WAY = ("__reduce_ex__", "__reduce__", "__getnewargs_ex__", "__getnewargs__")
+_OWN_STATE = ("__getstate__", "__setstate__")
+_IN_THE_WAY = ("__new__", "__getattr__", "__getattribute__", "__setattr__")
+
+
+def _items(obj: Any) -> dict[Any, Any]:
+    return dict[Any, Any](dict[Any, Any].items(obj))
+
+
+def _ordered_items(obj: Any) -> dict[Any, Any]:
+    return dict[Any, Any](OrderedDict[Any, Any].items(obj))
+
+
+_CONTENT: dict[type, Callable[[Any], Any]] = {
+    list: list[Any].copy,
+    dict: _items,
+    OrderedDict: _ordered_items,
+    defaultdict: _items,
+    Counter: _items,
+    set: lambda obj: [*set[Any].__iter__(obj)],
+    deque: lambda obj: [*deque[Any].__iter__(obj)],
+    bytearray: lambda obj: bytes(memoryview(obj)),
+}
+"""What fills an instance of these after it was made."""
+
+_ARGUMENTS: dict[Any, Callable[[Any], tuple[Any, ...]]] = {
+    deque: lambda obj: ((), obj.maxlen),
+    defaultdict: lambda obj: (obj.default_factory,),
+    frozenset: lambda obj: ([*frozenset[Any].__iter__(obj)],),
+    complex: lambda obj: (complex.__complex__(obj),),
+    tuple: lambda obj: (tuple[Any, ...](tuple[Any, ...].__iter__(obj)),),
+    **{kind: kind.__getnewargs__ for kind in (int, float, str, bytes)},
+}
+"""What makes an instance of these."""
+
+
+def plan(kind: type) -> Plan:
+    """Return how instances of a type are written."""
+    if issubclass(kind, BaseException):
+        return _plan_exception(kind)
+    own = any(_is_notebooks(k) for k in kind.__mro__)
+    if own and issubclass(kind, Enum):
+        return _member
+    if not own or kind in copyreg.dispatch_table or _written(kind, *_OWN_WAY):
+        return _as_pickle_does
+    base = native(kind)
+    if base is not object and base not in _CONTENT and base not in _ARGUMENTS:
+        return _as_pickle_does
+    if _written(kind, *_OWN_STATE):
+        return _only_made(base, kind) if _written(kind, "__new__") else _as_pickle_does
+    if base is object and not _written(kind, *_IN_THE_WAY):
+        return _as_pickle_does
+
+    def write(obj: Any) -> tuple[Any, ...]:
+        arguments = data_of(base, obj)
+        content = _CONTENT[base](obj) if base in _CONTENT else None
+        state = (base, content, object.__getstate__(obj))
+        return making.instance, (base, kind, arguments), state, None, None, making.fill
+
+    return write
+
+
+def native(kind: type) -> type:
+    """Return the type of the interpreter that a type's instances are made by."""
+    return next(k for k in kind.__mro__ if k in _CONTENT or not k.__flags__ & _HEAP)
+
+
+def data_of(base: type, obj: Any) -> tuple[Any, ...]:
+    """Return what a builtin type makes an instance's immutable part of."""
+    return _ARGUMENTS[base](obj) if base in _ARGUMENTS else ()
+
+
+def _as_pickle_does(_: Any) -> None:
+    return None
+
+
+def _only_made(base: type, kind: type) -> Plan:
+    def write(obj: Any) -> tuple[Any, ...] | None:
+        make, _, *rest = obj.__reduce_ex__(5)
+        arguments = data_of(base, obj)
+        known = make is copyreg.__newobj__  # type: ignore[attr-defined]
+        return (making.instance, (base, kind, arguments), *rest) if known else None
+
+    return write
+
+
+def _plan_exception(kind: type) -> Plan:
+    """Write an exception with its cause, and without calling its own ``__init__`` again."""
+    anew = _written(kind, "__init__", "__new__") and not _written(kind, *_OWN_WAY)
+    base = native(kind)
+
+    def write(obj: BaseException) -> tuple[Any, ...] | None:
+        if not anew and obj.__cause__ is None and not obj.__suppress_context__:
+            return None
+        make, arguments, *rest = obj.__reduce_ex__(5)
+        if anew:
+            make, arguments = making.exception, (base, kind, arguments)
+        state = (rest[0] if rest else None, obj.__cause__, obj.__suppress_context__)
+        return make, arguments, state, None, None, making.fill_exception
+
+    return write
+
+
+def _member(obj: Any) -> tuple[Any, ...] | None:
+    """Write a member by its name, and a combination of flags as it says itself."""
+    kind, name = type(obj), obj._name_
+    return (making.member, (kind, name)) if kind.__members__.get(name) is obj else None
+
+
+def _is_notebooks(kind: type) -> bool:
+    return kind.__module__ == "__main__"
+
+
+def _written(kind: type, *names: str) -> bool:
+    """Whether Python code defines any of these methods for a type."""
+    found = (next((vars(k)[n] for k in kind.__mro__ if n in vars(k)), None) for n in names)
+    return any(isinstance(getattr(f, "__func__", f), FunctionType) for f in found)
