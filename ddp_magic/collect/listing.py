@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ddp_magic.collect.definitions import How
+from ddp_magic.collect.hiding import hide
 from ddp_magic.collect.texts import first_line
 
 if TYPE_CHECKING:
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
     from ddp_magic.collect.definitions import Item
     from ddp_magic.collect.notebook import Cell
-    from ddp_magic.collect.texts import Texts
+    from ddp_magic.collect.texts import CellText, Texts
 
 __all__ = ["Listing"]
 
 
 class Listing:
-    """Lines of what was collected, and no others: a secret on another line stays here.
+    """Lines of what was collected, without keys, and no others.
 
     Attributes:
         texts: Lines by cell label and number.
@@ -28,7 +29,7 @@ class Listing:
 
     def __init__(self, texts: Texts, cell: Cell, body: str) -> None:
         self._texts = texts
-        lines = body.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        lines = hide(body).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         numbered = enumerate((line + "\n" for line in lines), cell.first_line)
         self.texts: dict[str, dict[int, str]] = {cell.label: dict(numbered)}
         self.classes: dict[str, tuple[str, int, int]] = {}
@@ -40,12 +41,18 @@ class Listing:
                 numbered = enumerate(item.text.splitlines(keepends=True), item.first_line)
                 self.texts.setdefault(item.label, {}).update(numbered)
 
+    def add_cells(self, cells: Iterable[Cell]) -> None:
+        """Add all lines of setup cells."""
+        for cell in cells:
+            lines = hide(cell.body).splitlines(keepends=True)
+            self.texts.setdefault(cell.label, {}).update(enumerate(lines, cell.first_line))
+
     def add_code(self, codes: Iterable[CodeType]) -> None:
         """Add the lines of functions."""
         for code in codes:
-            lines = self._texts.lines(code)
-            if lines:
-                self.texts.setdefault(self._texts.label(code.co_filename), {}).update(lines)
+            cell = self._texts.cell(code.co_filename)
+            if cell:
+                self._add(cell, self._texts.lines(code))
 
     def add_values(self, objects: Iterable[FunctionType | type]) -> None:
         """Add the lines of functions and classes that went by value."""
@@ -57,6 +64,10 @@ class Listing:
             if found:
                 cell, node = found
                 first, last = first_line(node), node.end_lineno or node.lineno
-                lines = dict(enumerate(cell.lines[first - 1 : last], first))
-                self.texts.setdefault(cell.label, {}).update(lines)
+                self._add(cell, range(first, last + 1))
                 self.classes[obj.__qualname__] = (cell.label, first, last)
+
+    def _add(self, cell: CellText, numbers: Iterable[int]) -> None:
+        lines = hide(cell.text).splitlines(keepends=True)
+        known = self.texts.setdefault(cell.label, {})
+        known.update((number, lines[number - 1]) for number in numbers if number <= len(lines))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.collect.hiding import holds_key
 from ddp_magic.collect.texts import CellText, FunctionNode, Texts, first_line, methods, unwrapped
 
 if TYPE_CHECKING:
@@ -261,4 +262,6 @@ def _proof(
     text = cell.definition(node)
     if text is None:
         raise Unproved("does not begin its line")
+    if holds_key(text):
+        raise Unproved("holds what looks like a key")
     return Proof(text=text, node=node, label=cell.label, code=functions)
