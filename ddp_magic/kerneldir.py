@@ -59,6 +59,10 @@ class KernelDir:
         """
         return RunDir.create(self.path / f"run-{number}")
 
+    def runs(self) -> list[Path]:
+        """Return the directories of the runs that left something."""
+        return list(self.path.glob("run-*"))
+
     def remove(self) -> None:
         """Remove the directory with all runs."""
         remove_tree(self.path)

@@ -56,6 +56,14 @@ class Runs:
         self._drop_old_logs()
         return self._home.new_run(self._number)
 
+    def discard(self, run: RunDir) -> None:
+        """Remove the newest run's directory, which no process has seen, as if it had not been."""
+        run.remove()
+        self._number -= 1
+        if self._home is not None and not self._guards and not self._home.runs():
+            self._home.remove()
+            self._home = None
+
     def check_free(self) -> None:
         """Refuse a second run at a time (its cell would have to run in another thread).
 
@@ -107,7 +115,7 @@ class Runs:
         assert self._home is not None
         sizes = {
             run: sum(f.stat().st_size for f in run.rglob("*") if f.is_file())
-            for run in self._home.path.glob("run-*")
+            for run in self._home.runs()
         }
         oldest_first = sorted(sizes, key=lambda path: int(path.name.rpartition("-")[2]))
         for run in oldest_first[:-1]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ddp_magic.collect import lines
 from ddp_magic.collect.definitions import How
 from ddp_magic.futures import future_names
+from ddp_magic.sizes import size
 from ddp_magic.sourcemap import COMMENT, Region, SourceMap
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ddp_magic.collect.definitions import Definitions, Item
     from ddp_magic.rundir import RunDir
 
-__all__ = ["show", "write"]
+__all__ = ["write"]
 
 
 def write(definitions: Definitions, run: RunDir, *, header: Sequence[str]) -> SourceMap:
@@ -46,19 +47,6 @@ def write(definitions: Definitions, run: RunDir, *, header: Sequence[str]) -> So
     run.write(run.source_map, _json(vars(source_map) | {"regions": regions}))
     run.write(run.program, _json(_program(definitions, page)))
     return source_map
-
-
-def show(definitions: Definitions) -> str:
-    """Return the module and how each name of it travels, for ``--show``."""
-    page = _render(definitions, ["what %%ddp would run"])
-    rows = [("name", "from", "how", "why not by source")]
-    rows += [_row(item) for item in definitions.items if item.how is not How.FINAL]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    table = ["  ".join([*map(str.ljust, row[:3], widths), row[3]]).rstrip() for row in rows]
-    left = [f"left out: {reason}" for reason in definitions.left_out.values()]
-    body = [f"# the body, {definitions.cell.label}", definitions.body.rstrip("\n")]
-    notes = [f"note: {note}" for note in definitions.notes]
-    return "\n".join([page.text, *body, "", *table, "", *left, *notes]).rstrip() + "\n"
 
 
 @dataclass
@@ -143,30 +131,14 @@ def _origin(item: Item) -> str:
     """Return the comment above a line that is not the user's."""
     if item.how in (How.FINAL, How.OVERRIDE):
         return item.name
-    size = f", {_size(item.nbytes)}" if item.nbytes else ""
-    kind = f": {item.kind}{size}" if item.kind else ""
+    volume = f", {size(item.nbytes)}" if item.nbytes else ""
+    kind = f": {item.kind}{volume}" if item.kind else ""
     return f"{item.name}{kind}" + (f", {item.label}" if item.label else "")
-
-
-def _row(item: Item) -> tuple[str, str, str, str]:
-    how = str(item.how)
-    if item.how in (How.VALUE, How.STATE):
-        how = f"{how} ({item.kind}, {_size(item.nbytes)})"
-    return item.name, item.label, how, item.why
 
 
 def _json(value: object) -> str:
     """Return JSON; by its encoder, since a notebook may have patched `json.dumps`."""
     return json.JSONEncoder().encode(value)
-
-
-def _size(nbytes: int) -> str:
-    units = ["GB", "MB", "kB", "B"]
-    size = float(nbytes)
-    while size >= 1000 and len(units) > 1:
-        size /= 1000
-        units.pop()
-    return f"{size:.3g} {units[-1]}"
 
 
 def _program(definitions: Definitions, page: _Page) -> dict[str, object]:

@@ -20,7 +20,7 @@ KERNEL_ONLY = {
     "collect", "completion", "devices", "drawing", "environment", "failure",
     "follow", "gpu", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "nvml", "options", "outcome", "overrides", "prepare", "run", "runs",
-    "script", "shell", "showing", "stacks", "views",
+    "script", "shell", "showing", "sizes", "stacks", "views",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "guard", "rendezvous", "worker")
 
@@ -89,6 +89,7 @@ def test_imports_point_one_way(name):
         ("anywidget", {"views.widget"}),
         ("traitlets", {"views.widget"}),
         ("pynvml", {"nvml"}),
+        ("pygments", {"showing.colours"}),
     ],
 )
 def test_a_library_has_one_importer(library, allowed):

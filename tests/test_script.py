@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import textwrap
 
 import pytest
@@ -139,30 +138,3 @@ def test_json_of_ours_does_not_use_a_patched_json(kernel: KernelSide, monkeypatc
     _, run = kernel.define("1")
 
     assert SourceMap.read(run.source_map).module == "main.py"
-
-
-def test_show_tells_how_each_name_travels(kernel: KernelSide):
-    kernel.cells(
-        "import math\nn = 3\nrows = [1, 2]",
-        "held = (i for i in [])\ndef f(): return math.pi * n, rows\n"
-        "@staticmethod\ndef g(): return held",
-    )
-    definitions, run = kernel.define("f(), g")
-    shown = script.show(definitions)
-    module, _, rest = shown.partition("# the body, Cell In[3]\n")
-    lines = rest.splitlines()
-
-    assert "def f(): return math.pi * n, rows" in module
-    assert lines[0] == "f(), g"
-    assert lines[2].split() == ["name", "from", "how", "why", "not", "by", "source"]
-    table = {line.split()[0]: line for line in lines[3:8]}
-    assert table["n"].split() == ["n", "Cell", "In[1]", "literal"]
-    assert table["math"].split() == ["math", "import"]
-    assert re.fullmatch(r"rows +Cell In\[1\] +value \(list, \d+ B\)", table["rows"])
-    assert re.fullmatch(r"g +Cell In\[2\] +value \(staticmethod, \d+ B\)", table["g"])
-    held = (
-        "held (assigned in Cell In[2]) is a generator, which no worker can have. "
-        "Call the generator function inside the %%ddp cell."
-    )
-    assert f"left out: {held}" in lines
-    assert run.values.exists()

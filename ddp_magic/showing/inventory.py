@@ -1,0 +1,180 @@
+"""What --show tells, without its looks: a table, lists, the module; runs in the kernel."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.collect.definitions import How
+from ddp_magic.collect.hiding import hide
+from ddp_magic.masking import mask_line
+from ddp_magic.showing.describe import describe
+from ddp_magic.showing.surroundings import Entry, process_entries, state_entry
+from ddp_magic.sizes import size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ddp_magic.collect.definitions import Definitions, Item
+
+__all__ = ["Inventory", "Row", "Section", "take_inventory"]
+
+_ORDER = (How.VALUE, How.SOURCE, How.LITERAL, How.IMPORT)
+_COUNTED = {
+    How.IMPORT: ("import", "imports"),
+    How.SOURCE: ("by source", "by source"),
+    How.LITERAL: ("literal", "literals"),
+    How.VALUE: ("by value", "by value"),
+}
+_STATE = (How.STATE, How.CALL)
+_ELSEWHERE = {*_ORDER, *_STATE, How.OVERRIDE, How.FINAL}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One name of the notebook."""
+
+    name: str
+    how: str
+    size: str = ""
+    origin: str = ""
+    what: str = ""
+    why: str = ""
+    """Why it does not go by source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A list below the table: what it is about, and a few words on it."""
+
+    title: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """All that is shown, as plain text that has not passed the escape."""
+
+    title: str
+    summary: str
+    rows: tuple[Row, ...]
+    sections: tuple[Section, ...]
+    code: str
+    """The module, and below it the body."""
+
+
+def take_inventory(
+    definitions: Definitions, module: str, space: Mapping[str, Any], title: str
+) -> Inventory:
+    """Return what there is to tell of a run that has been prepared.
+
+    Args:
+        definitions: What was collected.
+        module: The module's text.
+        space: The notebook's namespace.
+        title: What the run would be.
+    """
+    body = definitions.body.strip("\n")
+    code = f"{hide(module).rstrip()}\n\n# Then the cell itself runs:\n{hide(body)}\n"
+    return Inventory(
+        title=title,
+        summary=_summary(definitions),
+        rows=tuple(_rows(definitions, space)),
+        sections=tuple(s for s in _sections(definitions) if s.entries),
+        code=code,
+    )
+
+
+def _summary(definitions: Definitions) -> str:
+    items = [item for item in definitions.items if item.how in _COUNTED]
+    counts = Counter(item.how for item in items)
+    nbytes = sum(item.nbytes for item in items)
+    parts = [f"{counts[how]} {words[counts[how] != 1]}" for how, words in _COUNTED.items()]
+    shown = [part for part in parts if not part.startswith("0 ")]
+    if counts[How.VALUE]:
+        shown[-1] += f" ({size(nbytes)})"
+    names = f"{len(items)} name{'' if len(items) == 1 else 's'}"
+    left = f"; {len(definitions.left_out)} left out" if definitions.left_out else ""
+    return f"{names}: {', '.join(shown)}{left}" if items else f"no names of the notebook{left}"
+
+
+def _rows(definitions: Definitions, space: Mapping[str, Any]) -> Iterable[Row]:
+    overridden = {bound.name for bound in definitions.overrides if bound.kind == "global"}
+    made_in = {item.name: item.label for item in definitions.items if item.how is How.SOURCE}
+    made_in |= {name: label for name, (label, _, _) in definitions.classes.items()}
+    first: dict[int, str] = {
+        id(obj): name for name, obj in definitions.objects.items() if space.get(name) is obj
+    }
+    for how in _ORDER:
+        items = [item for item in definitions.items if item.how is how]
+        if how is How.VALUE:
+            rows = [_value_row(item, space, made_in, first) for item in items]
+            yield from (r for _, r in sorted(zip(items, rows, strict=True), key=_largest_first))
+            continue
+        for item in items:
+            yield _row(item, overridden=item.name in overridden)
+
+
+def _largest_first(pair: tuple[Item, Row]) -> int:
+    return -pair[0].nbytes
+
+
+def _row(item: Item, *, overridden: bool) -> Row:
+    what = item.kind
+    if item.how is How.IMPORT:
+        what = item.text
+    elif item.how is How.LITERAL:
+        what = mask_line(item.text, sure=True).partition(" = ")[2]
+    if overridden:
+        what += " (overridden)"
+    return Row(name=item.name, how=str(item.how), origin=_origin(item), what=what)
+
+
+def _value_row(
+    item: Item, space: Mapping[str, Any], made_in: Mapping[str, str], first: dict[int, str]
+) -> Row:
+    if item.name not in space:
+        return Row(name=item.name, how="value", size=size(item.nbytes), what=item.kind)
+    value = space[item.name]
+    same = first.setdefault(id(value), item.name)
+    if same != item.name:
+        return Row(
+            name=item.name, how="value", origin=item.label, what=f"the same object as {same}"
+        )
+    return Row(
+        name=item.name,
+        how="value",
+        size=size(item.nbytes),
+        origin=item.label,
+        what=describe(value, space, made_in),
+        why=item.why,
+    )
+
+
+def _origin(item: Item) -> str:
+    if item.how is not How.SOURCE:
+        return item.label
+    last = item.first_line + len(item.text.splitlines()) - 1
+    lines = f"lines {item.first_line}-{last}" if last > item.first_line else f"line {last}"
+    return f"{item.label}, {lines}"
+
+
+def _sections(definitions: Definitions) -> Iterable[Section]:
+    items = definitions.items
+    yield Section(title="Overrides", entries=tuple(Entry(b.shown) for b in definitions.overrides))
+    others = dict.fromkeys(item.how for item in items if item.how not in _ELSEWHERE)
+    for how in others:
+        entries = (Entry(item.label, item.kind) for item in items if item.how is how)
+        yield Section(title=f"%%ddp_{how}, first in every worker", entries=tuple(entries))
+    state = [state_entry(item) for item in items if item.how in _STATE]
+    yield Section(title="Goes along", entries=(*state, *process_entries(definitions)))
+    left = tuple(_left_out(name, why) for name, why in definitions.left_out.items())
+    yield Section(title="Left out", entries=left)
+    reasons = tuple(definitions.left_out.values())
+    notes = tuple(Entry("", note) for note in definitions.notes if not note.endswith(reasons))
+    yield Section(title="Notes", entries=notes)
+
+
+def _left_out(name: str, why: str) -> Entry:
+    return Entry(name, why.removeprefix(f"{name} "))

@@ -1,0 +1,131 @@
+"""--show as HTML that needs no script and reads well without its styles; runs in the kernel.
+
+The styles are JupyterLab's variables with middle tones behind them for pages that have none (VS
+Code, Colab); a notebook that is not trusted, or GitHub, drops them and shows bare tables. What is
+not ours stands in code elements, where no page typesets a ``$``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ddp_magic.showing.colours import code_html
+from ddp_magic.views import escape
+
+if TYPE_CHECKING:
+    from ddp_magic.showing.inventory import Inventory, Row, Section
+    from ddp_magic.showing.surroundings import Entry
+
+__all__ = ["page"]
+
+_LINES_SHOWN = 30
+"""A module of so many lines is not folded."""
+_ENTRIES_SHOWN = 12
+_COLUMNS = {
+    "name": "name",
+    "how": "how",
+    "size": "size",
+    "origin": "from",
+    "what": "what",
+    "why": "why not by source",
+}
+_STYLE = """<style>
+.ddp-show{font-size:var(--jp-ui-font-size1,13px);line-height:1.5}
+.ddp-show code,.ddp-show pre{font-family:var(--jp-code-font-family,monospace);font-size:12px;
+  background:none;border:0;padding:0;color:inherit}
+.ddp-show code{white-space:pre-wrap;overflow-wrap:anywhere}
+.ddp-show code.p{font:inherit}
+.ddp-show .f{opacity:.7}
+.ddp-show .t{max-height:26em;overflow:auto;margin:6px 0}
+.ddp-show table{border-collapse:collapse;border:0;margin:0;table-layout:auto;font-size:12px}
+.ddp-show thead{border:0}
+.ddp-show th,.ddp-show td{text-align:left;vertical-align:top;padding:2px 18px 2px 0;border:0;
+  max-width:34em;white-space:normal}
+.ddp-show th{font-weight:normal;opacity:.7}
+.ddp-show tbody tr:nth-child(n){background:none;
+  border-top:1px solid var(--jp-border-color2,#8b949e40)}
+.ddp-show .r{text-align:right;white-space:nowrap}
+.ddp-show .w{white-space:nowrap}
+.ddp-show summary{cursor:pointer}
+.ddp-show ul{margin:2px 0 6px;padding-left:22px}
+.ddp-show pre{max-height:32em;overflow:auto;margin:4px 0;padding:2px 0 2px 10px;line-height:1.4;
+  white-space:pre;border-left:2px solid var(--jp-border-color2,#8b949e66)}
+.ddp-show .c{color:var(--jp-mirror-editor-comment-color,#6e7681);font-style:italic}
+.ddp-show .k{color:var(--jp-mirror-editor-keyword-color,#1f883d);font-weight:bold}
+.ddp-show .a{color:var(--jp-mirror-editor-atom-color,#9a63e8)}
+.ddp-show .s{color:var(--jp-mirror-editor-string-color,#e0323c)}
+.ddp-show .n{color:var(--jp-mirror-editor-number-color,#1f883d)}
+.ddp-show .d{color:var(--jp-mirror-editor-def-color,#1f7ae0)}
+.ddp-show .m{color:var(--jp-mirror-editor-meta-color,#9a63e8)}
+.ddp-show .b{color:var(--jp-mirror-editor-builtin-color,#21868f)}
+</style>"""
+
+
+def page(inventory: Inventory) -> str:
+    """Return the HTML: summary, table, lists, the module in a fold."""
+    return "\n".join(
+        [
+            f'<div class="ddp-show">{_STYLE}',
+            f"<div><b>%%ddp --show</b> {_prose(inventory.title)}</div>",
+            f"<div>{_prose(inventory.summary)}</div>",
+            _table(inventory.rows),
+            *map(_section, inventory.sections),
+            _module(inventory.code),
+            "</div>",
+        ]
+    )
+
+
+def _table(rows: tuple[Row, ...]) -> str:
+    columns = [column for column in _COLUMNS if any(getattr(row, column) for row in rows)]
+    if not columns:
+        return ""
+    head = "".join(f"<th{_css(column)}>{_COLUMNS[column]}</th>" for column in columns)
+    body = [f"<tr>{''.join(_cell(row, column) for column in columns)}</tr>" for row in rows]
+    return (
+        f'<div class="t"><table><thead><tr>{head}</tr></thead>\n<tbody>'
+        + "\n".join(body)
+        + "</tbody></table></div>"
+    )
+
+
+def _cell(row: Row, column: str) -> str:
+    text = escape.line(getattr(row, column), 300)
+    shown = _code(text) if column in ("name", "what") else _prose(text)
+    return f"<td{_css(column)}>{shown if text else ''}</td>"
+
+
+def _css(column: str) -> str:
+    return {"size": ' class="r"', "how": ' class="w"', "origin": ' class="w"'}.get(column, "")
+
+
+def _section(section: Section) -> str:
+    count = len(section.entries)
+    opened = " open" if count <= _ENTRIES_SHOWN else ""
+    entries = "\n".join(f"<li>{_entry(entry)}</li>" for entry in section.entries)
+    return (
+        f"<details{opened}><summary>{_prose(section.title)}</summary><ul>{entries}</ul></details>"
+    )
+
+
+def _entry(entry: Entry) -> str:
+    lead = _code(escape.line(entry.lead)) if entry.lead else ""
+    text = _prose(escape.line(entry.text, 1000)) if entry.text else ""
+    return f"{lead} {text}".strip()
+
+
+def _module(code: str) -> str:
+    lines = code.rstrip("\n").count("\n") + 1
+    opened = " open" if lines <= _LINES_SHOWN else ""
+    return (
+        f"<details{opened}><summary>The module ({lines:,} lines)</summary>"
+        f"<pre>{code_html(code)}</pre></details>"
+    )
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape.html(text)}</code>"
+
+
+def _prose(text: str) -> str:
+    return f'<code class="p">{escape.html(text)}</code>'
