@@ -49,6 +49,7 @@ class Bound:
         code: For a path, what Python assigns to: ``cfg["optim"].lr``.
         modules: For a path, modules on its way that must be imported.
         note: What the user should know of it.
+        old: What a variable or path held; None where that is not known.
     """
 
     text: str
@@ -60,6 +61,7 @@ class Bound:
     code: str = ""
     modules: tuple[str, ...] = ()
     note: str = ""
+    old: object = None
 
     @property
     def shown(self) -> str:
@@ -157,6 +159,7 @@ def _bind(override: Override, target: Target, user_ns: dict[str, Any]) -> Bound:
         code=place.code if place else "",
         modules=place.modules if place else (),
         note=target.note,
+        old=next((old for old in target.replaced if old is not _EMPTY), None),
     )
 
 

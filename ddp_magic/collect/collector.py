@@ -7,7 +7,7 @@ import sys
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.collect import rules
+from ddp_magic.collect import computed, rules
 from ddp_magic.collect.body import read_body
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.code import facts, words
@@ -119,7 +119,7 @@ class Collector:
             argv=tuple(sys.argv),
             segments=tuple(emitter.segments.names),
             left_out={**self._hidden(), **emitter.failures},
-            notes=(*self._notes(), *drifted, *self._state.notes),
+            notes=(*self._notes(), *drifted, *self._state.notes, *self._computed(overrides)),
             objects=emitter.objects,
         )
 
@@ -201,6 +201,10 @@ class Collector:
         read = {name for code in self._seen for name in facts(code).reads}
         own = {n for n in read if self._notebook.hidden(n) and not hasattr(builtins, n)}
         return dict.fromkeys(own, "IPython's own names stay in the notebook.")
+
+    def _computed(self, overrides: Sequence[Bound]) -> list[str]:
+        names = {item.name for item in self._emitter.items}
+        return computed.notes(overrides, self._history, names, self._notebook.user_ns)
 
     def _notes(self) -> list[str]:
         return [

@@ -78,6 +78,18 @@ class History:
         labelled = ((label, read) for each in found for label, read in self._read([each]))
         return next((label for label, read in labelled if name in read.binds), "")
 
+    def ran(self) -> Iterator[tuple[str, str]]:
+        """Yield file name and text of every cell, in the order in which they ran last."""
+        for filename, text in sorted(self._cells.all(), key=lambda cell: self._when(cell[0])):
+            found = statements.read(text) if filename in self._cells.magic else None
+            yield filename, text
+            for body in found.timed if found else ():
+                yield filename, self._notebook.transform(body)
+
+    def label(self, filename: str) -> str:
+        """Return a cell's name for people."""
+        return self._texts.label(filename)
+
     @cached_property
     def seeded(self) -> bool:
         """Whether a cell has seeded a random generator, by itself or in a function it calls."""

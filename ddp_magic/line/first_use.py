@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["bound_first"]
+__all__ = ["bound_first", "uses"]
 
 
 def bound_first(tree: ast.Module) -> dict[str, int]:
@@ -18,7 +18,7 @@ def bound_first(tree: ast.Module) -> dict[str, int]:
     nothing here: they run later, if at all. Which branch is taken does not count either: a binding
     in any of them does.
     """
-    return _bound(_uses(tree, frozenset()))
+    return _bound(uses(tree))
 
 
 def _bound(uses: Iterator[tuple[str, int, bool]]) -> dict[str, int]:
@@ -28,7 +28,7 @@ def _bound(uses: Iterator[tuple[str, int, bool]]) -> dict[str, int]:
     return {name: line for name, (line, binds) in first.items() if binds}
 
 
-def _uses(node: ast.AST, local: frozenset[str]) -> Iterator[tuple[str, int, bool]]:
+def uses(node: ast.AST, local: frozenset[str] = frozenset()) -> Iterator[tuple[str, int, bool]]:
     """Yield name, line and whether it is bound, in the order of evaluation.
 
     Args:
@@ -40,13 +40,13 @@ def _uses(node: ast.AST, local: frozenset[str]) -> Iterator[tuple[str, int, bool
             yield node.id, node.lineno, not isinstance(node.ctx, ast.Load)
         return
     if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-        yield from _uses(ast.Name(node.target.id, ast.Load(), lineno=node.lineno), local)
+        yield from uses(ast.Name(node.target.id, ast.Load(), lineno=node.lineno), local)
     outer, inner = _children(node)
     for child in outer:
-        yield from _uses(child, local)
-    own = {name for child in inner for name in _bound(_uses(child, frozenset()))}
+        yield from uses(child, local)
+    own = {name for child in inner for name in _bound(uses(child, frozenset()))}
     for child in inner:
-        yield from _uses(child, local | own)
+        yield from uses(child, local | own)
     for name in _names(node):
         if name not in local:
             yield name, getattr(node, "lineno", 0), True
