@@ -15,7 +15,7 @@ from ddp_magic.pickling import BlobWriter, Draft, Pickler, write_all
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ddp_magic.pickling import Sender
+    from ddp_magic.pickling import Parts, Sender
     from ddp_magic.rundir import RunDir
 
 __all__ = ["Segment", "Segments", "WriteError"]
@@ -29,12 +29,14 @@ class Segment:
         pickler: What wrote it, after all segments before it.
         draft: Its bytes.
         end: An object of its own behind the value, by which its end in the memo is found.
+        parts: The memory that it refers to.
         nbytes: What it takes in files.
     """
 
     pickler: _Segmenting
     draft: Draft
     end: list[object]
+    parts: Parts
     nbytes: int
 
 
@@ -49,6 +51,7 @@ class _Segmenting(Pickler):
         """Pickle ``(value, end)``; return the draft and that end."""
         draft = self._sink.draft = Draft()
         end: list[object] = []
+        self.begin()
         self.dump((value, end))
         return draft, end
 
@@ -107,21 +110,22 @@ class Segments:
         """
         pickler = self._pickler if self._clean else self._restored()
         self._clean = False
-        before = self._blobs.nbytes
         try:
             draft, end = pickler.write(value)
         except DdpError:
             raise
         except Exception as error:
             raise WriteError(error, getattr(error, "culprit", pickler.last)) from error
-        nbytes = draft.nbytes + self._blobs.nbytes - before
-        return Segment(pickler=pickler, draft=draft, end=end, nbytes=nbytes)
+        parts = pickler.parts
+        nbytes = draft.nbytes + self._blobs.new(parts)
+        return Segment(pickler=pickler, draft=draft, end=end, parts=parts, nbytes=nbytes)
 
     def add(self, name: str, segment: Segment) -> None:
         """Make a draft the next segment; none may have been added since it was begun."""
         self._pickler, self._clean = segment.pickler, True
         self._last = segment
         self._drafts.append(segment.draft)
+        self._blobs.keep(segment.parts)
         self.names.append(name)
 
     def _restored(self) -> _Segmenting:

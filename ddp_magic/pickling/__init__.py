@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.pickling.blobs import BlobReader, BlobWriter, write_all
+from ddp_magic.pickling.blobs import BlobReader, BlobWriter, NoRoom, write_all
+from ddp_magic.pickling.parts import Parts
 from ddp_magic.pickling.pickler import Draft, Pickler, Receiver, Sender, Unpickler
 from ddp_magic.pickling.refusals import CannotTravel
 
@@ -24,12 +25,15 @@ __all__ = [
     "BlobWriter",
     "CannotTravel",
     "Draft",
+    "NoRoom",
+    "Parts",
     "Pickler",
     "Receiver",
     "Sender",
     "Unpickler",
     "dump",
     "load",
+    "write_all",
 ]
 
 
@@ -48,8 +52,10 @@ def dump(value: Any, path: Path, run: RunDir, sender: Sender) -> None:
     """
     blobs = BlobWriter(run, path.parent, prefix=path.stem)
     draft = Draft()
-    Pickler(draft, sender.with_blobs(blobs)).dump(value)
-    blobs.close()
+    pickler = Pickler(draft, sender.with_blobs(blobs))
+    pickler.dump(value)
+    blobs.keep(pickler.parts)
+    blobs.close(draft.nbytes)
     with run.creating(path) as fd:
         for chunk in draft.chunks:
             write_all(fd, memoryview(chunk))
@@ -58,4 +64,4 @@ def dump(value: Any, path: Path, run: RunDir, sender: Sender) -> None:
 def load(path: Path, receiver: Receiver) -> Any:
     """Read what `dump` wrote; the blobs are looked for beside the file."""
     with open(path, "rb") as file:
-        return Unpickler(file, receiver.with_blobs(BlobReader(path.parent))).load()
+        return Unpickler(file, receiver.with_blobs(BlobReader(path.parent, path.stem))).load()

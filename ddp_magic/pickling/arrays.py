@@ -1,58 +1,142 @@
-"""How numpy arrays are written: views stay views, large ones are files; kernel and workers."""
+"""How numpy arrays are written: by the memory that they look at; both sides.
+
+Arrays that share memory go on sharing it, with tensors too. What `numpy.memmap` has mapped is
+mapped again from its own file. Arrays of objects are left to numpy.
+"""
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.pickling import rebuild
+from ddp_magic.pickling import filemaps, rebuild
+from ddp_magic.pickling.blobs import LARGE
+from ddp_magic.pickling.extents import packed_strides, start_of, view
 
 if TYPE_CHECKING:
-    from ddp_magic.pickling.blobs import BlobWriter
+    from collections.abc import Sequence
 
-__all__ = ["reduce"]
+    from ddp_magic.pickling.blobs import BlobReader, Loan
+    from ddp_magic.pickling.parts import Parts
 
-_SLACK = 1_000_000
-"""A view takes its base along if that is at most 4 times as big, plus this."""
+__all__ = ["buffer", "buffer_ref", "make", "masked", "of_kind", "reduce"]
 
 
-def reduce(obj: Any, kind: type, blobs: BlobWriter) -> tuple[Any, ...] | None:
+def reduce(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
     """Write an array, or None where it is none or numpy's own way is right."""
-    np = sys.modules.get("numpy")
-    if np is None or not isinstance(obj, np.ndarray):
+    np: Any = sys.modules.get("numpy")
+    if np is None or not isinstance(obj, np.ndarray) or obj.dtype.hasobject or not obj.nbytes:
         return None
-    if kind is np.memmap:
-        return _mapped(obj, np)
-    if kind is not np.ndarray or obj.dtype.hasobject or not obj.nbytes:
+    kind: Any = type(obj)
+    if kind is np.ndarray or kind is np.memmap:
+        return filemaps.reduce(obj, np) or _reduce(obj, parts)
+    if kind is np.ma.MaskedArray:
+        mask = None if np.ma.getmask(obj) is np.ma.nomask else np.ma.getmask(obj)
+        return masked, (obj.data, mask, getattr(obj, "_fill_value", None), obj.hardmask)
+    own = ("__reduce__", "__reduce_ex__", "__setstate__")
+    if any(getattr(kind, name) is not getattr(np.ndarray, name) for name in own):
         return None
-    base = obj.base
-    if type(base) is np.ndarray and _is_block(base) and base.nbytes <= 4 * obj.nbytes + _SLACK:
-        offset = _address(obj) - _address(base)
-        return rebuild.array_view, (base, obj.dtype, obj.shape, offset, obj.strides)
-    if not _is_block(obj):
+    bare = obj.view(np.ndarray)
+    parts.stands_for(bare, obj)
+    state = getattr(obj, "__dict__", None) or None
+    return of_kind, (bare, kind), state, None, None, rebuild.set_attributes
+
+
+def _reduce(obj: Any, parts: Parts) -> tuple[Any, ...]:
+    strides = obj.strides
+    ref = parts.refer(view(filemaps.address(obj), obj.itemsize, obj.shape, strides), obj)
+    given = None if obj.flags.c_contiguous else strides
+    return make, (ref, obj.dtype, obj.shape, given, obj.flags.writeable)
+
+
+def make(
+    loan: Loan,
+    dtype: Any,
+    shape: Sequence[int],
+    strides: Sequence[int] | None,
+    writable: bool,  # noqa: FBT001 - as it stands in the pickle
+) -> Any:
+    """Make the array that `reduce` wrote."""
+    import numpy as np
+
+    blobs, extent = loan.blobs, loan.extent
+    if strides is None:
+        strides = _contiguous(shape, dtype.itemsize)
+    if loan.packed:
+        strides = packed_strides(shape, strides, dtype.itemsize)
+    offset = loan.offset + start_of(shape, strides)
+    if writable and extent not in blobs.arrays and extent not in blobs.storages:
+        data = blobs.memory(extent) if blobs.mapped(extent) else blobs.data(extent)
+        made: Any = np.ndarray(shape, dtype, data, offset, strides)
+        if made.flags.forc and made.nbytes == blobs.size(extent):
+            return _first(made, blobs, extent)
+    made = np.ndarray(shape, dtype, _bytes(blobs, extent), offset, strides)
+    if not writable:
+        made.flags.writeable = False
+    return made
+
+
+def _first(made: Any, blobs: BlobReader, extent: int) -> Any:
+    """Return an array on which all others in its extent will be based, as in the notebook.
+
+    It owns its memory, unless that is mapped.
+    """
+    if not blobs.mapped(extent):
+        made = made.copy(order="K")
+    blobs.arrays[extent] = made.reshape(-1, order="A").view("u1")
+    return made
+
+
+def _bytes(blobs: BlobReader, extent: int) -> Any:
+    """Return an extent as an array of bytes, the same for all that lies in it."""
+    import numpy as np
+
+    if extent not in blobs.arrays:
+        if extent in blobs.storages:
+            torch: Any = sys.modules["torch"]
+            found = torch.empty(0, dtype=torch.uint8).set_(blobs.storages[extent]).numpy()
+        else:
+            found = np.frombuffer(blobs.memory(extent), np.uint8)
+        blobs.arrays[extent] = found
+    return blobs.arrays[extent]
+
+
+def _contiguous(shape: Sequence[int], itemsize: int) -> list[int]:
+    strides: list[int] = []
+    for n in reversed(shape):
+        strides.append(itemsize)
+        itemsize *= n
+    return strides[::-1]
+
+
+def masked(data: Any, mask: Any, fill_value: Any, hard: bool) -> Any:  # noqa: FBT001
+    """Make a masked array."""
+    import numpy as np
+
+    given = np.ma.nomask if mask is None else mask
+    made: Any = np.ma.MaskedArray(data, mask=given, keep_mask=False, hard_mask=hard)
+    if fill_value is not None:
+        made.fill_value = fill_value
+    return made
+
+
+def of_kind(bare: Any, kind: type) -> Any:
+    """Make an array of a subclass, without its attributes."""
+    return bare.view(kind)
+
+
+def buffer_ref(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
+    """Note the memory that a library's own `pickle.PickleBuffer` wraps; None where it is small."""
+    np: Any = sys.modules.get("numpy")
+    data: memoryview = obj.raw()
+    if np is None or data.nbytes < LARGE:
         return None
-    order = "C" if obj.flags.c_contiguous else "F"
-    data = obj.reshape(-1, order="A").view(np.uint8).data
-    blob = blobs.place(("array", _address(obj), obj.nbytes), data, obj)
-    make = functools.partial(rebuild.array, writable=obj.flags.writeable)
-    return make, (blob, obj.dtype, obj.shape, order)
+    array = np.frombuffer(data, np.uint8)
+    ref = parts.refer(view(filemaps.address(array), 1, array.shape, array.strides), array)
+    return ("buffer", ref.number, data.readonly, data.nbytes)
 
 
-def _is_block(array: Any) -> bool:
-    return array.flags.forc and not array.dtype.hasobject
-
-
-def _address(array: Any) -> int:
-    return array.__array_interface__["data"][0]
-
-
-def _mapped(array: Any, np: Any) -> tuple[Any, ...] | None:
-    whole = array.filename and not isinstance(array.base, np.memmap) and array.flags.c_contiguous
-    if not whole:
-        return None
-    array.flush()
-    mode = "c" if array.mode in ("r+", "w+") else array.mode
-    return rebuild.mapped_array, (
-        str(array.filename), array.dtype, mode, array.offset, array.shape,
-    )  # fmt: skip
+def buffer(loan: Loan, nbytes: int, *, readonly: bool) -> memoryview:
+    """Return the memory that `buffer_ref` noted."""
+    found = memoryview(_bytes(loan.blobs, loan.extent))[loan.offset : loan.offset + nbytes]
+    return found.toreadonly() if readonly else found

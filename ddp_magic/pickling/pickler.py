@@ -6,8 +6,11 @@ A pickle refers to what both sides have by persistent ids:
 ``namespace``  the dict of the notebook's or the rank's ``__main__``
 ``module``     the ``__main__`` module
 ``def``        a definition that the receiver has by source, by name
-``blob``       the bytes of a large buffer
-``storage``    a torch storage made of a blob
+``made``       an object that the receiver has made itself, by name or path
+``part``       memory that an array or tensor looks at, by number
+``storage``    a torch storage
+``buffer``     what a library hands out as `pickle.PickleBuffer`
+``device``     where the receiver has what is here on a device
 =============  =====================================================
 """
 
@@ -22,11 +25,14 @@ from typing import TYPE_CHECKING, Any, Self
 import cloudpickle
 
 from ddp_magic.pickling import arrays, classes, functions, instances, objects, refusals, tensors
-from ddp_magic.pickling.blobs import Blob, BlobReader, BlobWriter
+from ddp_magic.pickling.parts import Ref
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO
+
+    from ddp_magic.pickling.blobs import BlobReader, BlobWriter, Loan
+    from ddp_magic.pickling.parts import Parts
 
 __all__ = ["Draft", "Pickler", "Receiver", "Sender", "Unpickler"]
 
@@ -61,6 +67,9 @@ class Sender:
     """Namespaces other than `main` (by id), so that their functions go on sharing them."""
     harmless: set[type] = field(default_factory=set[type])
     """Types that need no check."""
+    made: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Objects (by id) that the receiver makes itself, and the expression that gives them there;
+    an empty one where that is too late."""
     packages: set[str] = field(default_factory=set[str])
     """Top-level packages whose types were written."""
 
@@ -107,12 +116,16 @@ class Pickler(cloudpickle.Pickler):
 
     Attributes:
         last: The object that was looked at last: the culprit where pickling has failed.
+        parts: What the value that is being written needs of the memory around it.
     """
+
+    parts: Parts
 
     def __init__(self, file: BinaryIO | Draft, sender: Sender) -> None:
         super().__init__(file, protocol=5)
         self.sender = sender
         self.last: Any = None
+        self.begin()
         self.submodules = functions.Submodules()
         self._plans: dict[type, instances.Plan] = {}
         self.globals_ref = sender.foreign
@@ -120,20 +133,31 @@ class Pickler(cloudpickle.Pickler):
 
     def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
         """Name what the receiver has or maps (the hook of `pickle`)."""
+        if id(obj) in self.sender.made:
+            return "made", self._place(obj)
         kind = type(obj)
         if kind is dict:
             shared = obj is functions.NAMESPACE or obj is self.sender.main
             return ("namespace",) if shared else None
-        if kind is Blob:
-            return ("blob", *obj)
+        if kind is Ref:
+            return ("device", obj.device) if obj.device else ("part", obj.number)
         if kind is FunctionType or issubclass(kind, type):
             name = self.sender.definition(obj)
             return None if name is None else ("def", name)
         if obj is sys.modules.get("__main__"):
             return ("module",)
         if kind.__name__ in tensors.STORAGES:
-            return tensors.storage_id(obj, self._blobs)
+            return tensors.storage_ref(obj, self.parts)
+        if kind is pickle.PickleBuffer:
+            return arrays.buffer_ref(obj, self.parts)
         return None
+
+    def _place(self, obj: Any) -> str:
+        place = self.sender.made[id(obj)]
+        if not place:
+            what = "made by the setup cell that reads it"
+            raise refusals.CannotTravel(what, "Make both in that cell", obj)
+        return place
 
     def reducer_override(self, obj: Any) -> Any:
         """Say how an object is written, before cloudpickle says (the hook of `pickle`)."""
@@ -157,8 +181,8 @@ class Pickler(cloudpickle.Pickler):
             return functions.reduce_cell(obj)
         return (
             objects.reduce(obj, kind)
-            or arrays.reduce(obj, kind, self._blobs)
-            or tensors.reduce(obj, kind, self._blobs)
+            or arrays.reduce(obj, self.parts)
+            or tensors.reduce(obj, self.parts)
             or self._plan(kind)(obj)
         )
 
@@ -177,10 +201,10 @@ class Pickler(cloudpickle.Pickler):
         namespace = self._function_getnewargs(func)[1]
         return functions.reduce(func, namespace, self.submodules)
 
-    @property
-    def _blobs(self) -> BlobWriter:
+    def begin(self) -> None:
+        """Begin another draft: what was needed so far is that of the one before."""
         assert self.sender.blobs is not None
-        return self.sender.blobs
+        self.parts = self.sender.blobs.draft()
 
 
 class Unpickler(pickle.Unpickler):
@@ -198,18 +222,22 @@ class Unpickler(pickle.Unpickler):
                 return receiver.main
             case ("module",):
                 return sys.modules[receiver.main["__name__"]]
+            case ("made", expression):
+                return eval(expression, receiver.main)
             case ("def", name):
                 return receiver.definitions[name]
-            case ("blob", *place):
-                return self._blobs.buffer(Blob(*place))
-            case ("storage", *place, dtype, device):
-                return tensors.storage(
-                    Blob(*place), dtype, device if receiver.devices else "cpu", self._blobs
-                )
+            case ("part", number):
+                return self._loan(number)
+            case ("storage", number, nbytes, dtype):
+                loan = None if number is None else self._loan(number)
+                return tensors.storage(loan, nbytes, dtype)
+            case ("buffer", number, readonly, nbytes):
+                return arrays.buffer(self._loan(number), nbytes, readonly=readonly)
+            case ("device", name):
+                return tensors.home(name, devices=receiver.devices)
             case _:
                 raise pickle.UnpicklingError(f"unknown reference {pid!r}")
 
-    @property
-    def _blobs(self) -> BlobReader:
+    def _loan(self, number: int) -> Loan:
         assert self._receiver.blobs is not None
-        return self._receiver.blobs
+        return self._receiver.blobs.loan(number, devices=self._receiver.devices)

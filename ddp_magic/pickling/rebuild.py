@@ -192,38 +192,16 @@ def logger(name: str, level: int, handlers: list[Any], *, propagate: bool) -> lo
     return made
 
 
-def array(buffer: Any, dtype: Any, shape: tuple[int, ...], order: str, *, writable: bool) -> Any:
-    """Make an array that owns its memory if small, or lies in a private map."""
-    import numpy as np
-
-    made: Any = np.ndarray(shape, dtype, buffer, order="F" if order == "F" else "C")
-    if isinstance(buffer, bytearray):
-        made = made.copy(order="K")
-    made.flags.writeable = writable
-    return made
-
-
-def array_view(
-    base: Any, dtype: Any, shape: tuple[int, ...], offset: int, strides: tuple[int, ...]
-) -> Any:
-    """Make an array that looks into another."""
-    import numpy as np
-
-    return np.ndarray(shape, dtype, base, offset, strides)
-
-
-def mapped_array(file: str, dtype: Any, mode: str, offset: int, shape: tuple[int, ...]) -> Any:
-    """Open a `numpy.memmap` again, without writing to its file."""
-    import numpy as np
-
-    return np.memmap(file, dtype=dtype, mode=mode, offset=offset, shape=shape)  # type: ignore[call-overload]
-
-
-def small_view(tensor: Any, *, requires_grad: bool) -> Any:
-    """Make a tensor of the part of a big storage that it looked at."""
-    return tensor.requires_grad_(requires_grad)
+def requiring_gradient(tensor: Any) -> Any:
+    """Have a tensor's gradient computed."""
+    return tensor.requires_grad_()
 
 
 def set_gradient(tensor: Any, gradient: Any) -> None:
     """Give a tensor its ``.grad``."""
     tensor.grad = gradient
+
+
+def set_attributes(obj: Any, attributes: dict[str, Any]) -> None:
+    """Give an object its own attributes."""
+    obj.__dict__.update(attributes)

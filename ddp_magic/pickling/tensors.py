@@ -1,75 +1,34 @@
-"""How torch tensors are written: by storage, so that what shares memory goes on; both sides.
+"""How torch tensors are written: by the memory that they look at; both sides.
 
-Imports torch only where a pickle holds a tensor.
+What shares memory goes on sharing it, whoever owns it: a view and its base, tied weights, a tensor
+made from an array. Imports torch only where a pickle holds a tensor.
 """
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.pickling import rebuild
-from ddp_magic.pickling.blobs import LARGE, Blob, BlobReader, BlobWriter, memory_at
+from ddp_magic.pickling.extents import packed_strides, view
+from ddp_magic.pickling.parts import Ref
 from ddp_magic.pickling.refusals import CannotTravel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-__all__ = ["STORAGES", "reduce", "storage", "storage_id"]
+    from ddp_magic.pickling.blobs import BlobReader, Loan
+    from ddp_magic.pickling.parts import Parts
+
+__all__ = ["STORAGES", "device_of", "home", "make", "reduce", "storage", "storage_ref"]
 
 STORAGES = frozenset({"UntypedStorage", "TypedStorage"})
 
-_SLACK = 1_000_000
-"""A view is cut out of its storage if that is more than 4 times as big, plus this."""
 
-
-def storage_id(obj: Any, blobs: BlobWriter) -> tuple[Any, ...] | None:
-    """Write a storage once and return what the receiver finds it by; None if it is none."""
-    torch = sys.modules.get("torch")
-    if torch is None or not isinstance(obj, (torch.UntypedStorage, torch.TypedStorage)):
-        return None
-    typed = isinstance(obj, torch.TypedStorage)
-    whole = obj._untyped_storage if typed else obj  # noqa: SLF001 - .untyped() warns
-    device = whole.device.type
-    if device == "meta":
-        raise CannotTravel("a tensor on the meta device", "Materialize it first", obj)
-    on_cpu = whole if device == "cpu" else whole.cpu()
-    nbytes = on_cpu.nbytes()
-    data = memory_at(on_cpu.data_ptr(), nbytes) if nbytes else memoryview(b"")
-    blob = blobs.place(_key(whole), data, (whole, on_cpu))
-    return ("storage", *blob, str(obj.dtype) if typed else None, device)
-
-
-def storage(blob: Blob, dtype: str | None, device: str, blobs: BlobReader) -> Any:
-    """Make a storage of what `storage_id` returned; the same for all that share it."""
-    import torch
-
-    if blob not in blobs.storages:
-        blobs.storages[blob] = _untyped(torch, blob, blobs)
-    untyped = blobs.storages[blob]
-    if device == "cuda" and torch.cuda.is_available() and untyped.device.type != "cuda":
-        untyped = blobs.storages[blob] = untyped.cuda()
-    if dtype is None:
-        return untyped
-    kind = getattr(torch, dtype.removeprefix("torch."))
-    return torch.storage.TypedStorage(wrap_storage=untyped, dtype=kind, _internal=True)
-
-
-def _untyped(torch: Any, blob: Blob, blobs: BlobReader) -> Any:
-    if blob.nbytes >= LARGE:
-        path = str(blobs.folder / blob.file)
-        return torch.UntypedStorage.from_file(path, False, blob.nbytes)
-    made = torch.UntypedStorage(blob.nbytes)
-    if blob.nbytes:
-        memory_at(made.data_ptr(), blob.nbytes)[:] = blobs.buffer(blob)
-    return made
-
-
-def reduce(obj: Any, kind: type, blobs: BlobWriter) -> tuple[Any, ...] | None:
-    """Write a tensor where torch's own way loses something, else None."""
-    torch = sys.modules.get("torch")
-    if torch is None or kind not in (torch.Tensor, torch.nn.Parameter):
+def reduce(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
+    """Write a tensor; None where it is none."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(obj, torch.Tensor):
         return None
     if not obj.is_leaf:
         raise CannotTravel(
@@ -77,25 +36,174 @@ def reduce(obj: Any, kind: type, blobs: BlobWriter) -> tuple[Any, ...] | None:
             "Send .detach() of it",
             obj,
         )
-    if kind is torch.Tensor and obj.layout is torch.strided and _is_cut(obj, blobs):
-        part: Callable[..., Any] = functools.partial(
-            rebuild.small_view, requires_grad=obj.requires_grad
-        )
-        return part, (obj.detach().clone(),)
-    if obj.grad is not None:
-        make, args = obj.__reduce_ex__(5)[:2]
-        return make, args, obj.grad, None, None, rebuild.set_gradient
-    return None
+    if any(getattr(obj, "names", ())):
+        return named, (obj.detach().rename(None), obj.names, obj.requires_grad), *_gradient(obj)
+    strided = obj.layout is torch.strided and not obj.is_nested
+    if obj.requires_grad and not strided and type(obj) is torch.Tensor:
+        return rebuild.requiring_gradient, (obj.detach(),), *_gradient(obj)
+    function, args, *rest = obj.__reduce_ex__(5)
+    utils = torch._utils  # noqa: SLF001 - these names are in every checkpoint
+    plain = (utils._rebuild_tensor_v2, utils._rebuild_tensor_v3)  # noqa: SLF001
+    if function in plain:
+        function, args = make, _spec(obj, torch, parts)
+    elif args and args[0] in plain:  # a subclass, or one with attributes: type and state follow
+        args = (make, args[1], _spec(obj, torch, parts), *args[3:])
+    elif isinstance(obj, torch.nn.Parameter) and args and isinstance(args[0], torch.Tensor):
+        parts.stands_for(args[0], obj)
+    return (function, args, *rest) if rest else (function, args, *_gradient(obj))
 
 
-def _is_cut(tensor: Any, blobs: BlobWriter) -> bool:
-    needed = tensor.nelement() * tensor.element_size()
-    whole = tensor.untyped_storage()
-    if tensor.is_meta or whole.nbytes() <= 4 * needed + _SLACK:
-        return False
-    return not blobs.has(_key(whole))
+def _gradient(obj: Any) -> tuple[Any, ...]:
+    return () if obj.grad is None else (obj.grad, None, None, rebuild.set_gradient)
 
 
-def _key(storage: Any) -> tuple[str, int]:
+def _spec(obj: Any, torch: Any, parts: Parts) -> tuple[Any, ...]:
+    """Return what `make` takes."""
+    size, stride = tuple(obj.size()), tuple(obj.stride())
+    bits = torch._utils.get_tensor_metadata(obj)  # noqa: SLF001 - conj() and its like are lazy
+    ref = Ref(device=device_of(obj))
+    if obj.numel():
+        untyped = obj.untyped_storage()
+        itemsize = obj.element_size()
+        offset = obj.storage_offset() * itemsize
+        begin, space = _place(untyped)
+        steps = [step * itemsize for step in stride]
+        seen = view(begin + offset, itemsize, size, steps, space)
+        ref = parts.refer(seen, obj, untyped if space else None)
+    return ref, obj.dtype, (size, stride), obj.requires_grad, bits or None
+
+
+def _place(untyped: Any) -> tuple[int, str]:
+    """Return where a storage begins, and in which space of addresses that is."""
+    device = device_of(untyped)
+    if device == "cpu":
+        return untyped.data_ptr(), ""
     # two Python objects may stand for one storage; the C++ object tells
-    return "storage", storage._cdata  # noqa: SLF001
+    return 0, f"{device}/{untyped._cdata}"  # noqa: SLF001
+
+
+def device_of(obj: Any) -> str:
+    """Return the name of a tensor's or a storage's device, as ``cuda:0``."""
+    return str(obj.device)
+
+
+def home(device: str, *, devices: bool) -> str:
+    """Return where memory of a device goes in this process.
+
+    Args:
+        device: Its name in the process that sends it.
+        devices: Whether it goes to a GPU again; then to the current one, which is the rank's own.
+    """
+    cuda: Any = sys.modules["torch"].cuda
+    if devices and device.startswith("cuda") and cuda.is_available():
+        return f"cuda:{cuda.current_device()}"
+    return "cpu"
+
+
+def make(
+    ref: Loan | str,
+    dtype: Any,
+    layout: tuple[Sequence[int], Sequence[int]],
+    requires_grad: bool,  # noqa: FBT001 - as it stands in the pickle
+    bits: dict[str, bool] | None,
+) -> Any:
+    """Make the tensor that `reduce` wrote."""
+    import torch
+
+    size, stride = layout
+    if isinstance(ref, str):
+        made = torch.empty_strided(size, stride, dtype=dtype, device=ref)
+        return made.requires_grad_(requires_grad)
+    itemsize = torch.empty(0, dtype=dtype).element_size()
+    if ref.packed:
+        stride = [n // itemsize for n in packed_strides(size, stride, itemsize)]
+    untyped, offset = _storage(ref), ref.offset
+    if offset % itemsize:  # a storage counts in elements; such memory came from an array
+        untyped, offset = _part(ref, ref.blobs.size(ref.extent) - offset), 0
+    tensor: Any = torch.empty(0, dtype=dtype, device=untyped.device)
+    tensor.set_(untyped, offset // itemsize, size, stride)
+    if bits:
+        utils: Any = sys.modules["torch._utils"]
+        utils.set_tensor_metadata(tensor, bits)
+    return tensor.requires_grad_(requires_grad)
+
+
+def named(tensor: Any, names: Sequence[str | None], requires_grad: bool) -> Any:  # noqa: FBT001
+    """Make a tensor whose dimensions have names."""
+    import warnings
+
+    with warnings.catch_warnings(action="ignore"):  # torch has said it where they were named
+        return tensor.rename(*names).requires_grad_(requires_grad)
+
+
+def storage_ref(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
+    """Note a whole storage and return what the receiver finds it by; None if it is none."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(obj, (torch.UntypedStorage, torch.TypedStorage)):
+        return None
+    typed = isinstance(obj, torch.TypedStorage)
+    whole = obj._untyped_storage if typed else obj  # noqa: SLF001 - .untyped() warns
+    if whole.device.type == "meta":
+        raise CannotTravel("a tensor on the meta device", "Materialize it first", obj)
+    nbytes = whole.nbytes()
+    number = None
+    if nbytes:
+        begin, space = _place(whole)
+        number = parts.refer(
+            view(begin, 1, [nbytes], [1], space), obj, whole if space else None
+        ).number
+    return ("storage", number, nbytes, str(obj.dtype) if typed else None)
+
+
+def storage(loan: Loan | None, nbytes: int, dtype: str | None) -> Any:
+    """Make a storage of what `storage_ref` returned."""
+    import torch
+
+    if loan is None:
+        untyped: Any = torch.UntypedStorage(0)
+    elif loan.offset or loan.blobs.size(loan.extent) != nbytes:
+        untyped = _part(loan, nbytes)
+    else:
+        untyped = _storage(loan)
+    if dtype is None:
+        return untyped
+    kind = getattr(torch, dtype.removeprefix("torch."))
+    return torch.storage.TypedStorage(wrap_storage=untyped, dtype=kind, _internal=True)
+
+
+def _storage(loan: Loan) -> Any:
+    """Return an extent as a storage, the same for all that lies in it."""
+    import torch
+
+    blobs, extent = loan.blobs, loan.extent
+    if extent not in blobs.storages:
+        where = home(blobs.device(extent), devices=loan.devices)
+        made = _on_cpu(blobs, extent, torch)
+        blobs.storages[extent] = made if where == "cpu" else _moved(made, where, torch)
+    return blobs.storages[extent]
+
+
+def _on_cpu(blobs: BlobReader, extent: int, torch: Any) -> Any:
+    if extent in blobs.arrays:
+        return torch.from_numpy(blobs.arrays[extent]).untyped_storage()
+    if blobs.mapped(extent):
+        return torch.frombuffer(blobs.memory(extent), dtype=torch.uint8).untyped_storage()
+    made = torch.empty(blobs.size(extent), dtype=torch.uint8)
+    data = bytearray(blobs.data(extent))
+    made.copy_(torch.frombuffer(data, dtype=torch.uint8))
+    return made.untyped_storage()
+
+
+def _moved(untyped: Any, where: str, torch: Any) -> Any:
+    there = torch.empty(untyped.nbytes(), dtype=torch.uint8, device=where)
+    there.copy_(torch.empty(0, dtype=torch.uint8).set_(untyped))
+    return there.untyped_storage()
+
+
+def _part(loan: Loan, nbytes: int) -> Any:
+    """Return a part of an extent as a storage of its own that shares its memory."""
+    import torch
+
+    whole: Any = torch.empty(0, dtype=torch.uint8).set_(_storage(loan))
+    part = whole[loan.offset : loan.offset + nbytes].numpy()
+    return torch.from_numpy(part).untyped_storage()

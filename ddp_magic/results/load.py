@@ -44,7 +44,7 @@ class Results:
         self, run: RunDir, receiver: Receiver, names: Sequence[str], why: Callable[[str], str]
     ) -> None:
         self._run = run
-        self._receiver = receiver.with_blobs(BlobReader(run.results))
+        self._receiver = receiver
         self._index: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError):
             self._index = json.loads((run.results / "index.json").read_bytes())
@@ -96,8 +96,9 @@ class Results:
         listed = zip(names, sizes, marks, strict=True)
         segments = [Segment(name=n, size=size, mark=mark) for n, size, mark in listed]
         kind = _OnlyImported if quiet else Unpickler
+        receiver = self._receiver.with_blobs(BlobReader(self._run.results, stem))
         with open(self._run.results / f"{stem}.pkl", "rb") as file:
-            reading = Segments(file=file, receiver=self._receiver, kind=kind)
+            reading = Segments(file=file, receiver=receiver, kind=kind)
             reading.read(segments[: names.index(wanted[-1]) + 1])
         self._index.setdefault("errors", {}).update(reading.errors)
         return {n: v for n, v in reading.values.items() if n in wanted}

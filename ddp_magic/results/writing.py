@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ddp_magic.pickling import Sender
     from ddp_magic.rundir import RunDir
 
-__all__ = ["Pulse", "TooLarge", "Writer"]
+__all__ = ["Pulse", "Writer"]
 
 _WRAPPERS = {
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
@@ -29,10 +29,6 @@ _SHARDED = (
     "torch.distributed.tensor.DTensor",
     "torch.distributed.tensor._api.DTensor",
 )
-
-
-class TooLarge(Exception):
-    """The results together would be larger than their limit."""
 
 
 class Pulse:
@@ -73,8 +69,7 @@ class Writer:
         self._run = run
         self._stem = stem
         self._pulse = pulse
-        self._blobs = _Capped(run, run.results, prefix=stem)
-        self._blobs.limit = limit
+        self._blobs = BlobWriter(run, run.results, prefix=stem)
         self._limit = limit
         self._sender = sender.with_blobs(self._blobs)
         self._memo: dict[int, tuple[int, Any]] = {}
@@ -85,18 +80,9 @@ class Writer:
         self.moved = False
 
     @property
-    def nbytes(self) -> int:
-        """What all segments take in files."""
-        return self._blobs.nbytes + sum(d.nbytes for d in self._drafts)
-
-    @property
     def sizes(self) -> list[int]:
         """What each segment takes in its file."""
         return [d.nbytes for d in self._drafts]
-
-    @property
-    def _too_large(self) -> str:
-        return f"it is larger than the {self._limit >> 20} MB that are kept"
 
     def add(self, name: str, value: object) -> str:
         """Add a segment; return why it could not be, or an empty text."""
@@ -105,47 +91,36 @@ class Writer:
         pickler.memo = self._memo
         try:
             pickler.dump(value)
-        except TooLarge:
-            return self._too_large
         except BaseException as error:  # of a __reduce__ of the user's, even sys.exit()
             # cloudpickle makes a PicklingError of it
             if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
                 return "it is nested too deeply to be pickled"
             return _said(error)
-        if self.nbytes + draft.nbytes > self._limit:
-            return self._too_large
+        nbytes = sum(self.sizes) + draft.nbytes + self._blobs.nbytes(pickler.parts)
+        if nbytes > self._limit:
+            return f"it is larger than the {self._limit >> 20} MB that are kept"
+        self._blobs.keep(pickler.parts)
         self._memo = pickler.memo.copy()
         self._drafts.append(draft)
         self.names.append(name)
         self.marks.append(len(self._memo))
         self.unwrapped |= pickler.unwrapped
-        self.moved |= pickler.moved
+        self.moved |= any(part.device != "cpu" for part in pickler.parts.found.values())
         return ""
 
     def close(self) -> None:
         """Write the file.
 
         Raises:
-            PlaceError: The disk is full.
+            PlaceError: The disk is full, or would be.
         """
-        self._blobs.close()
+        self._blobs.close(sum(self.sizes))
         part: Path = self._run.results / f"{self._stem}.part"
         with self._run.creating(part) as fd:
             for draft in self._drafts:
                 for chunk in draft.chunks:
                     write_all(fd, memoryview(chunk))
         part.rename(self._run.results / f"{self._stem}.pkl")
-
-
-class _Capped(BlobWriter):
-    """Refuses the buffer that would exceed the limit before writing it."""
-
-    limit: int
-
-    def place(self, key: object, data: memoryview, keep: object) -> Any:
-        if self.nbytes + data.nbytes > self.limit:
-            raise TooLarge
-        return super().place(key, data, keep)
 
 
 class _ResultPickler(Pickler):
@@ -155,7 +130,6 @@ class _ResultPickler(Pickler):
         super().__init__(file, sender)
         self._pulse = pulse
         self.unwrapped: set[str] = set()
-        self.moved = False
 
     def reducer_override(self, obj: Any) -> Any:
         self._pulse.beat()
@@ -171,12 +145,6 @@ class _ResultPickler(Pickler):
                     "model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))"
                 )
         return super().reducer_override(obj)
-
-    def persistent_id(self, obj: Any) -> tuple[Any, ...] | None:
-        device = getattr(obj, "device", None)
-        if type(obj).__name__ in ("UntypedStorage", "TypedStorage"):
-            self.moved |= getattr(device, "type", "cpu") != "cpu"
-        return super().persistent_id(obj)
 
 
 def _said(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import inspect
 import json
+import multiprocessing
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,10 @@ class Reader:
         self.arguments: dict[str, Any] = {}
         self._left = iter(self.about["segments"])
         self._file = open(run.values, "rb")  # noqa: SIM115 - until `finish`
-        receiver = Receiver(
-            main=namespace, blobs=BlobReader(run.blobs), definitions=namespace, devices=True
-        )
+        self._blobs = BlobReader(run.blobs)
+        # A DataLoader worker of this rank's needs no copy of a model on the GPU, and no CUDA.
+        own = multiprocessing.parent_process() is None
+        receiver = Receiver(main=namespace, blobs=self._blobs, definitions=namespace, devices=own)
         self._unpickler = Unpickler(self._file, receiver)
 
     def take(self, key: str) -> Any:
@@ -44,8 +46,10 @@ class Reader:
             raise
 
     def close(self) -> None:
-        """Close the file; what was mapped stays."""
+        """Close the file and let go of all that was read: it is the user's to keep or delete."""
         self._file.close()
+        del self._unpickler  # its memo holds every object
+        self._blobs.forget()
 
 
 _readers: dict[str, Reader] = {}

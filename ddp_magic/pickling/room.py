@@ -1,0 +1,84 @@
+"""How much can be written to a place without filling the disk or the machine; kernel and workers.
+
+In /dev/shm, and where /tmp is one, files are memory: the machine's, and that of our cgroup.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+__all__ = ["free", "memory", "text"]
+
+_RESERVE = 64 << 20
+"""Bytes that are left over, for logs and for the processes that do the work."""
+_CGROUPS = Path("/sys/fs/cgroup")
+_NO_LIMIT = 1 << 60
+
+
+def free(place: Path) -> int:
+    """Return how many bytes can be written below a directory."""
+    found = os.statvfs(place)
+    room = found.f_bavail * found.f_frsize
+    if _is_memory(place):
+        room = min(room, memory())
+    return max(0, room - _RESERVE)
+
+
+def memory() -> int:
+    """Return how many bytes of memory are left to this process, as far as the system says."""
+    left = _NO_LIMIT
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                left = int(line.split()[1]) << 10
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            left = min(left, _left_to_group(*line.split(":", 2)))
+    return left
+
+
+def text(nbytes: int) -> str:
+    """Return a size for people, as ``9.8 GB``."""
+    units = ["GB", "MB", "kB", "B"]
+    size = float(nbytes)
+    while size >= 999.5 and len(units) > 1:
+        size /= 1000
+        units.pop()
+    return f"{size:.{1 if size < 9.95 and units[-1] != 'B' else 0}f} {units[-1]}"
+
+
+def _is_memory(place: Path) -> bool:
+    """Whether files there are memory, by what is mounted (proc_pid_mountinfo(5))."""
+    device = os.stat(place).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+            fields, _, kind = line.partition(" - ")
+            if fields.split()[2] == number:
+                return kind.split()[0] in ("tmpfs", "ramfs")
+    return False
+
+
+def _left_to_group(_number: str, controllers: str, path: str) -> int:
+    """Return what is left to a cgroup and to those above it; much where there is no limit."""
+    if not controllers:
+        root, limit, usage, cache = _CGROUPS, "memory.max", "memory.current", "inactive_file"
+    elif "memory" in controllers.split(","):
+        root, cache = _CGROUPS / "memory", "total_inactive_file"
+        limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
+    else:
+        return _NO_LIMIT
+    left = _NO_LIMIT
+    group = root / path.strip("/")
+    for place in (group, *group.parents):
+        if place == root.parent:
+            break
+        # in a container the path may be the host's, of which nothing is to be seen
+        with contextlib.suppress(OSError, ValueError):
+            allowed = int((place / limit).read_text())
+            used = int((place / usage).read_text())
+            stat = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
+            left = min(left, allowed - used + int(stat.get(cache, 0)))
+    return left
