@@ -16,6 +16,7 @@ from ddp_magic.collect.explain import explain
 from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import kept, taken
 from ddp_magic.collect.literals import is_literal
+from ddp_magic.collect.mentions import strings_in
 from ddp_magic.collect.provable import Proof, Unproved, names_at_definition, prove
 from ddp_magic.collect.segments import Segments, WriteError
 from ddp_magic.collect.texts import methods
@@ -246,5 +247,5 @@ class Emitter:
                 self._note_words(annotation)
 
     def _note_words(self, value: Any) -> None:
-        if isinstance(value, str):
-            self.words.update(codes.words(value))
+        for text in strings_in(value):
+            self.words.update(codes.words(text))

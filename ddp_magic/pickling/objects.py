@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import gc
 import io
 import logging
+import struct
 import sys
 import threading
 import types
@@ -137,7 +139,18 @@ def _weak_container(obj: Any) -> tuple[Any, ...]:
     return type(obj), (), content, None, None, making.fill_weakly
 
 
+def _view(obj: types.MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    (viewed,) = gc.get_referents(obj)  # nothing else gives the dict behind it
+    return types.MappingProxyType, (viewed,)
+
+
+def _struct(obj: struct.Struct) -> tuple[Any, ...]:
+    return struct.Struct, (obj.format,)
+
+
 _REDUCERS: dict[type, Any] = {
+    types.MappingProxyType: _view,
+    struct.Struct: _struct,
     type(functools.lru_cache(len)): _cached,
     functools.cached_property: _cached_property,
     contextvars.ContextVar: _context_variable,

@@ -50,7 +50,7 @@ class Program:
         source_map = SourceMap.read(self._run.source_map)
         text = self._run.main.read_text(encoding="utf-8")
         listing.fill(source_map, str(self._run.main), text, self._about["classes"])
-        for code in self._pieces(text, source_map):
+        for code in list(self._pieces(text, source_map)):  # they may set warning filters
             exec(code, self.namespace)
         # what came by source goes back by name
         sources = ((name, self.namespace[name]) for name in self._about["sources"])

@@ -1,0 +1,42 @@
+"""Strings that a collected value holds: code may look names up by them; runs in the kernel."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["strings_in"]
+
+_MOST = 500
+"""Objects that are looked at: a configuration is small, a vocabulary names no functions."""
+
+_GROUPS = (list, tuple, set, frozenset)
+
+
+def strings_in(value: Any) -> Iterator[str]:
+    """Yield the strings in plain containers and attributes, ``{"optimizer": "SGD"}``."""
+    waiting: deque[Any] = deque([value])
+    seen: set[int] = set()
+    while waiting and len(seen) < _MOST:
+        item = waiting.popleft()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, dict):
+            waiting.extend(list(item.values())[:_MOST])
+        elif isinstance(item, _GROUPS):
+            waiting.extend(list(item)[:_MOST])
+        elif not isinstance(item, type) and isinstance(own := _attributes(item), dict):
+            waiting.append(own)
+
+
+def _attributes(item: Any) -> Any:
+    try:
+        return object.__getattribute__(item, "__dict__")
+    except AttributeError:
+        return None
