@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ddp_magic.errors import OverrideError
-from ddp_magic.line import refusals, targets
+from ddp_magic.line import suggestions, targets
 from ddp_magic.line.callsites import CallSite
 from ddp_magic.line.literals import Value, evaluate, require_fit
 from ddp_magic.line.settable import require_taken
@@ -128,7 +128,7 @@ def resolve(
 
 def _require_apart(first: Override, one: Target, second: Override, other: Target) -> None:
     """Refuse two overrides of one thing, or of a thing and what is inside it."""
-    texts = [refusals.shown(override.target, override.text) for override in (first, second)]
+    texts = [suggestions.shown(override.target, override.text) for override in (first, second)]
     places = [(id(t.place.holder), t.place.key) if t.place else t.label for t in (one, other)]
     if places[0] == places[1]:
         also = "" if one.label == other.label else f", which is {other.label},"

@@ -122,7 +122,8 @@ class Callees:
         for statement in self.tree.body:
             match statement:
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    if stored[statement.name] == 1 and not statement.decorator_list:
+                    decorated = isinstance(statement, ast.ClassDef) and statement.decorator_list
+                    if stored[statement.name] == 1 and not decorated:
                         made[statement.name] = statement
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)):
                     cls = self._called(function, made)

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 
     from ddp_magic.line.calls import Call
 
-__all__ = ["CallSite", "Passing", "keywords", "passing", "signature", "written"]
+__all__ = ["SETS", "CallSite", "Passing", "keywords", "passing", "signature", "written"]
 
+SETS = "also sets"
+"""In `Passing.hidden`, what a call does that binds a name inside the argument."""
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -65,6 +67,18 @@ class Passing:
     def label(self, parameter: str) -> str:
         """Return what is overridden: ``Trainer(lr)``."""
         return f"{self.callee or '(...)'}({parameter})"
+
+    def passes_global(self, name: str) -> bool:
+        """Whether every call passes the variable of this name: overriding that is enough."""
+        return name not in self.local and self._passes(name)
+
+    def passes_local(self, name: str) -> bool:
+        """Whether every call is in a function that has got the argument itself."""
+        return name in self.local and self._passes(name)
+
+    def _passes(self, name: str) -> bool:
+        same = [isinstance(node, ast.Name) and node.id == name for node in self.given]
+        return not self.hidden and len(same) == len(self.sites) and all(same)
 
     @property
     def where(self) -> str:
@@ -184,7 +198,7 @@ def _bound_inside(value: ast.expr, where: str) -> str:
     """Refuse to replace ``lr=(rate := 0.1)``: what reads `rate` would fail."""
     for node in ast.walk(value):
         if isinstance(node, ast.NamedExpr):
-            return f"{where} also sets {node.target.id} there"
+            return f"{where} {SETS} {node.target.id} there"
     return ""
 
 

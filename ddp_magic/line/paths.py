@@ -35,7 +35,7 @@ class Place:
         key: The attribute's name, the key or the index.
         item: Whether it is an item and no attribute.
         old: What is there now.
-        modules: Modules on the way that importing the first one may not import.
+        modules: The last module on the way, which importing the first one may not import.
     """
 
     path: str
@@ -107,7 +107,7 @@ def follow(written: str, user_ns: dict[str, Any]) -> Place | Missing:
                 key=step.key,
                 item=step.item,
                 old=step.value,
-                modules=tuple(modules),
+                modules=tuple(modules[-1:]),
             )
         value = getattr(value, name) if step.value is UNKNOWN else step.value
         if isinstance(value, ModuleType):

@@ -79,7 +79,10 @@ def _attributes(value: object) -> dict[str, Any]:
     found = _dict(value)
     for cls in reversed(type.mro(kind)):
         for name, slot in type.__dict__["__dict__"].__get__(cls).items():
-            if type(slot) is MemberDescriptorType and cls.__module__ != "builtins":
+            if (
+                type(slot) is MemberDescriptorType
+                and cls.__module__.partition(".")[0] not in sys.stdlib_module_names
+            ):
                 inner = _slot(slot, value)
                 if inner is not _EMPTY:
                     found.setdefault(name, inner)

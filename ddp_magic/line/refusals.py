@@ -4,51 +4,28 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import itertools
 from typing import TYPE_CHECKING, NoReturn
 
 from ddp_magic.errors import OverrideError
-from ddp_magic.line import peek
-from ddp_magic.line.callsites import keywords, signature
-from ddp_magic.line.literals import described, is_code
+from ddp_magic.line import peek, suggestions
+from ddp_magic.line.callsites import SETS, keywords, signature
+from ddp_magic.line.literals import described
+from ddp_magic.line.suggestions import NEAR, known, near, paths, shown, some
 from ddp_magic.masking import MASK, looks_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ddp_magic.line.callsites import Passing
     from ddp_magic.line.paths import Missing
     from ddp_magic.line.targets import Cell
 
 __all__ = [
-    "near",
     "refuse_hidden",
     "refuse_own",
     "refuse_path",
     "refuse_several",
     "refuse_two_ways",
     "refuse_unknown",
-    "shown",
 ]
-
-_NEAR = 0.7
-_MOST = 500
-
-
-def shown(name: str, text: str) -> str:
-    """Return an override as messages show it."""
-    return f"{name}={MASK if looks_secret(name) else text}"
-
-
-def near(cell: Cell, name: str) -> str:
-    """Return what of all that can be overridden is most like a name; empty where nothing is."""
-    paths = [*_paths(cell)]
-    exact = [path for path in paths if path.rpartition(".")[2] == name]
-    found = exact or difflib.get_close_matches(name, _known(cell), 1, _NEAR)
-    if not found:
-        last = {path.rpartition(".")[2]: path for path in reversed(paths)}
-        found = [last[each] for each in difflib.get_close_matches(name, last, 1, _NEAR)]
-    return found[0] if found else ""
 
 
 def refuse_own(cell: Cell, name: str, text: str, passings: list[Passing]) -> NoReturn:
@@ -94,6 +71,11 @@ def refuse_two_ways(cell: Cell, written: str, text: str, passing: Passing) -> No
 def refuse_hidden(cell: Cell, name: str, text: str, passing: Passing) -> NoReturn:
     """Refuse an argument that a call passes in a way that cannot be replaced."""
     callee = passing.callee or "the call"
+    if SETS in passing.hidden:
+        raise OverrideError(
+            f"{passing.label(name)} cannot be overridden: {passing.hidden}. "
+            "Set that in a line of its own."
+        )
     paths = [f"{getattr(node, 'id', '')}.{name}" for node in passing.splats]
     there = [path for path in paths if path[0] != "." and type(cell.find(path)).__name__ == "Place"]
     other = f", or override {shown(there[0], text)}" if there else ""
@@ -127,22 +109,19 @@ def refuse_path(cell: Cell, written: str, text: str, found: Missing | None) -> N
 
 def _refuse_missing(missing: Missing, written: str, text: str) -> NoReturn:
     """Say which step is not there, and what is."""
-    inside = peek.members(missing.value)
+    steps = peek.members(missing.value)
     behind = written.removeprefix(f"{missing.path}.{missing.name}")
     last = written.rpartition(".")[2]
     value = MASK if looks_secret(written) else text
-    deeper = itertools.islice(peek.leaves(missing.value, missing.path), _MOST)
-    same = [path for path in deeper if path.rpartition(".")[2] == last]
-    close = difflib.get_close_matches(missing.name, inside, 1, _NEAR)
+    same = suggestions.inside(missing.value, missing.path, last)
+    close = difflib.get_close_matches(missing.name, steps, 1, NEAR)
     what = described("", missing.value, brief=True)
     message = f"{missing.path} is {what} without an attribute or key {missing.name}"
     if same or close:
-        meant = same[0] if same else f"{missing.path}.{close[0]}{behind}"
+        meant = same or f"{missing.path}.{close[0]}{behind}"
         raise OverrideError(f"{message}. Did you mean {meant}={value}?")
-    there = [f"{missing.path}.{name}" for name in inside]
-    remedy = (
-        f"What is there: {_some(there)}" if there else "Override the whole, or set it in a cell"
-    )
+    there = [f"{missing.path}.{name}" for name in steps]
+    remedy = f"What is there: {some(there)}" if there else "Override the whole, or set it in a cell"
     raise OverrideError(f"{message}. {remedy}.")
 
 
@@ -153,7 +132,7 @@ def _refuse_unread(cell: Cell, root: str, written: str, text: str) -> NoReturn:
         meant = near(cell, written.rpartition(".")[2]) or near(cell, root)
         if meant:
             raise OverrideError(f"{message}. Did you mean {shown(meant, text)}?")
-        _refuse_misspelt(message, written, [*_known(cell), *_paths(cell)], f"{{}}={text}")
+        _refuse_misspelt(message, written, [*known(cell), *paths(cell)], f"{{}}={text}")
     message = (
         f"{shown(written, text)} would change nothing: nothing that this cell runs reads the "
         f"variable {root}"
@@ -183,7 +162,7 @@ def refuse_unknown(cell: Cell, name: str, text: str) -> NoReturn:
     meant = near(cell, name)
     if meant:
         raise OverrideError(f"{message}. Did you mean {shown(meant, text)}?")
-    _refuse_misspelt(message, name, [*_known(cell), *_paths(cell)], f"{{}}={text}")
+    _refuse_misspelt(message, name, [*known(cell), *paths(cell)], f"{{}}={text}")
 
 
 def _refuse_unwritten(cell: Cell, written: str, text: str) -> NoReturn:
@@ -193,7 +172,7 @@ def _refuse_unwritten(cell: Cell, written: str, text: str) -> NoReturn:
     line = calls[0].node.lineno + cell.shift
     said = [k.arg for call in calls for k in call.node.keywords if k.arg]
     message = f"The call of {callee} in line {line} writes no {name}"
-    close = difflib.get_close_matches(name, said, 1, _NEAR)
+    close = difflib.get_close_matches(name, said, 1, NEAR)
     if close and not any(_takes(cell.callees.live(call), name) for call in calls):
         raise OverrideError(f"{message}. Did you mean {shown(f'{callee}.{close[0]}', text)}?")
     raise OverrideError(
@@ -213,38 +192,12 @@ def _takes(function: object, name: str) -> bool:
 
 
 def _refuse_misspelt(message: str, name: str, known: list[str], line: str) -> NoReturn:
-    close = difflib.get_close_matches(name, known, 1, _NEAR)
+    close = difflib.get_close_matches(name, known, 1, NEAR)
     if close:
         raise OverrideError(f"{message}. Did you mean {line.format(close[0])}?")
-    remedy = (
-        f"What can be overridden: {_some(known)}" if known else "Nothing here can be overridden"
-    )
+    remedy = f"What can be overridden: {some(known)}" if known else "Nothing here can be overridden"
     raise OverrideError(f"{message}. {remedy}.")
-
-
-def _known(cell: Cell) -> list[str]:
-    """Return the plain names that can be overridden."""
-    found = {p for parameters, _ in cell.callables.values() for p in keywords(parameters)}
-    for calls in cell.foreign.values():
-        found.update(k.arg for call in calls for k in call.node.keywords if k.arg)
-    read = {name for name in cell.reads if cell.is_variable(name)}
-    return sorted(found | {n for n in read if not is_code(cell.user_ns.get(n))})
-
-
-def _paths(cell: Cell) -> Iterable[str]:
-    """Return the paths into what workers read, those of few steps first."""
-    found = (
-        path
-        for name in sorted(cell.reads)
-        if cell.is_variable(name)
-        for path in peek.leaves(cell.user_ns.get(name), name)
-    )
-    return sorted(itertools.islice(found, _MOST), key=lambda path: path.count("."))
 
 
 def _listed(items: list[str]) -> str:
     return f"{', '.join(items[:-1])} or {items[-1]}"
-
-
-def _some(items: list[str]) -> str:
-    return ", ".join(items[:8]) + (", ..." if len(items) > 8 else "")

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import enum
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ddp_magic.errors import OverrideError
@@ -141,12 +142,26 @@ def _refuse(place: Place, text: str, what: str) -> NoReturn:
     )
 
 
+def _require_kept_kind(place: Place, value: object) -> None:
+    """Refuse a number in the place of a parameter or a module of torch."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or place.item or not isinstance(place.holder, torch.nn.Module):
+        return
+    for kept, kind in (("_parameters", torch.nn.Parameter), ("_modules", torch.nn.Module)):
+        if place.key in vars(place.holder)[kept] and not isinstance(value, (kind, type(None))):
+            raise OverrideError(
+                f"{place.path} is a {kind.__name__} of the model and takes nothing else. "
+                f"For one of the notebook write {place.path}={{name}}."
+            )
+
+
 def require_taken(place: Place, value: object) -> None:
     """Try the assignment on a deep copy, where a library of configurations may refuse it.
 
     Raises:
         OverrideError: It does, with the library's own words.
     """
+    _require_kept_kind(place, value)
     packages = {cls.__module__.partition(".")[0] for cls in type(place.holder).__mro__}
     if not packages & _CONFIGS and not hasattr(type(place.holder), "__attrs_attrs__"):
         return
@@ -160,7 +175,10 @@ def require_taken(place: Place, value: object) -> None:
         else:
             setattr(holder, str(place.key), value)
     except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
+        told = str(error.args[0] if error.args else error) or type(error).__name__
+        told = " ".join(told.split())
+        if looks_secret(place.path):
+            told = type(error).__name__  # a library's message may quote the value
         raise OverrideError(
             f"{place.holder_path} takes no such {place.key}: {told[:200].rstrip('.')}. "
             f"Give what it accepts, or change {place.holder_path} in a cell."

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.line import callsites, refusals
+from ddp_magic.errors import OverrideError
+from ddp_magic.line import callsites, refusals, suggestions
 from ddp_magic.line.callees import Callees
 from ddp_magic.line.calls import Call, find_calls
 from ddp_magic.line.first_use import bound_first
@@ -120,8 +121,9 @@ class Cell:
         variable = self.is_variable(name)
         passings = self._passings(name)
         clear = [p for p in passings if not p.vague]
+        clear = [p for p in clear if not p.passes_local(name)] or clear
         if variable:
-            clear = [p for p in clear if not _passes_variable(p, name)]
+            clear = [p for p in clear if not p.passes_global(name)]
         if name in self.own and (clear or name in self.reads):
             refusals.refuse_own(self, name, text, clear)
         if len(clear) + variable > 1:
@@ -131,7 +133,7 @@ class Cell:
             return Target(label=name, name=name, replaced=known)
         if clear:
             return self._parameter(name, clear[0], text)
-        if not passings or refusals.near(self, name):
+        if not passings or suggestions.near(self, name):
             refusals.refuse_unknown(self, name, text)
         return self._parameter(name, passings[0], text)
 
@@ -140,7 +142,7 @@ class Cell:
         passings = self._passings(name, head)
         clear = [p for p in passings if not p.vague]
         found = self.find(written)
-        if isinstance(found, Place) and clear and not _is_field(found):
+        if isinstance(found, Place) and clear and self._is_own_thing(found, text):
             refusals.refuse_two_ways(self, written, text, clear[0])
         if len(clear) > 1:
             refusals.refuse_several(name, text, clear, variable=False)
@@ -155,6 +157,14 @@ class Cell:
         if not passings:
             refusals.refuse_path(self, written, text, found)
         return self._parameter(name, passings[0], text)
+
+    def _is_own_thing(self, place: Place, text: str) -> bool:
+        """Whether a class attribute is there for itself, and not to describe the parameter."""
+        try:
+            require_settable(place, text, self.user_ns)
+        except OverrideError:
+            return False
+        return not _is_field(place)
 
     def find(self, written: str) -> Place | Missing | None:
         """Follow a path from a variable that workers read; None where its head is none."""
@@ -210,13 +220,6 @@ class Cell:
             return ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError, RecursionError):
             return _EMPTY
-
-
-def _passes_variable(passing: Passing, name: str) -> bool:
-    """Whether every call passes the variable of the same name: overriding that is enough."""
-    same = [isinstance(node, ast.Name) and node.id == name for node in passing.given]
-    every = len(same) == len(passing.sites) and all(same)
-    return not passing.hidden and every and name not in passing.local
 
 
 def _is_field(place: Place) -> bool:
