@@ -1,29 +1,29 @@
-"""Collection cases through the real magic: a notebook, a body, and what a real shell printed.
+"""Collection cases: what the body prints in a rank is what it prints in the shell.
 
-`data/cases_basic.json` holds the expectations, recorded from one in-process IPython shell. A probe
-cell that nothing needs stands behind the cells: it must not run again.
+`data/cases_*.json` holds them, with expectations recorded from one in-process shell (see `cases`).
+The basic ones go through the real magic, all others through the collector and a fresh process.
+``benchmarks/cases.py`` tries any of them either way, and records.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import threading
 from pathlib import Path
 
 import pytest
 
-pytestmark = [
-    pytest.mark.workers,
-    # cells leave files open, as people's do
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+from tests import cases
+from tests.case_server import attempt
 
-CASES = json.loads((Path(__file__).parent / "data" / "cases_basic.json").read_text("utf-8"))
+DATA = Path(__file__).parent / "data"
+BASIC = cases.read(DATA / "cases_basic.json")
+OWN = cases.read(*sorted({*DATA.glob("cases_*.json")} - {DATA / "cases_basic.json"}))
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case["id"] for case in CASES])
+@pytest.mark.workers
+# cells leave files open, as people's do
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("case", BASIC, ids=[case["id"] for case in BASIC])
 def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
     case, notebook, monkeypatch, tmp_path, nothing_left
 ):
@@ -32,60 +32,48 @@ def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
     for name, value in case.get("env", {}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    for cell in case["cells"]:
-        source, raises = (
-            (cell, None) if isinstance(cell, str) else (cell["src"], cell.get("raises"))
-        )
-        error = notebook.run_raw(source).error
-        assert (type(error).__name__ if error else None) == raises
     probe = tmp_path / "probe"
-    notebook.run_raw(f"_probe = open({str(probe)!r}, 'a'); _probe.write('x'); _probe.close()")
-    largest = Largest(nothing_left) if "max_artifact_bytes" in case else None
+    cases.run_cells(notebook.shell, case, probe)
+    watch = cases.Watch(nothing_left, case.get("forbid_in_artifacts", ()))
+    watch.start()
 
     shown = notebook.run_raw("%%ddp --nproc 1\n" + case["body"])
 
-    if case["expect"]["kind"] == "stdout":
-        assert shown.error is None, shown.told
-        assert normal(shown.out) == normal(case["reference"]["stdout"])
-    else:
-        assert all(word in shown.told for word in case["expect"]["must_mention"]), shown.told
-    assert probe.read_text() == "x"
-    if largest is not None:
-        assert largest.stop() <= case["max_artifact_bytes"]
+    watch.stop()
+    result = cases.Result(
+        out=shown.out,
+        err=shown.err,
+        error=shown.told if shown.error else None,
+        again=probe.stat().st_size - 1,
+        found=sorted(watch.found),
+        most=watch.most,
+    )
+    assert not cases.fault(case, result)
 
 
-def normal(text: str) -> str:
-    """Drop what a terminal does not show, and the shell's Out line."""
-    lines = [line.rstrip() for line in text.split("\n") if not line.startswith("Out[")]
-    return "\n".join(lines).rstrip("\n")
+@pytest.fixture(scope="module")
+def results(request, tmp_path_factory):
+    """Results of all cases that were asked for, by id: two servers try them one after the other."""
+    asked = {
+        item.callspec.params["own"]["id"]
+        for item in request.session.items
+        if "own" in getattr(item, "callspec", item).__dict__.get("params", {})
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("cases")))
+        return attempt([case for case in OWN if case["id"] in asked], "collector")
 
 
-class Largest(threading.Thread):
-    """Watches how large everything below a directory gets."""
+@pytest.mark.parametrize("own", OWN, ids=[case["id"] for case in OWN])
+def test_what_a_case_reaches_is_collected(own, results):
+    if not cases.possible(own):
+        pytest.skip(f"needs {own['requires']}")
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(daemon=True)
-        self._root = root
-        self._over = threading.Event()
-        self._most = 0
-        self.start()
-
-    def run(self) -> None:
-        while not self._over.wait(0.01):
-            sizes: list[int] = []
-            for folder, _, names in os.walk(self._root):
-                sizes += [size for name in names if (size := _size(Path(folder, name)))]
-            self._most = max(self._most, sum(sizes))
-
-    def stop(self) -> int:
-        """Return the most bytes that were there at once."""
-        self._over.set()
-        self.join()
-        return self._most
+    assert not cases.fault(own, results[own["id"]])
 
 
-def _size(path: Path) -> int:
-    try:
-        return path.lstat().st_size
-    except OSError:
-        return 0
+def test_each_case_has_a_name_of_its_own_and_was_recorded():
+    every = [*BASIC, *OWN]
+
+    assert len({case["id"] for case in every}) == len(every)
+    assert all(case["level"] in cases.LEVELS and "stdout" in case["reference"] for case in every)
