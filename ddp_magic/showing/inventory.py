@@ -42,6 +42,8 @@ class Row:
     what: str = ""
     why: str = ""
     """Why it does not go by source."""
+    is_code: bool = False
+    """Whether `what` is Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +124,14 @@ def _largest_first(pair: tuple[Item, Row]) -> int:
 
 def _row(item: Item, *, overridden: bool) -> Row:
     what = item.kind
+    is_code = item.how is not How.SOURCE
     if item.how is How.IMPORT:
         what = item.text
     elif item.how is How.LITERAL:
         what = mask_line(item.text, sure=True).partition(" = ")[2]
     if overridden:
         what += " (overridden)"
-    return Row(name=item.name, how=str(item.how), origin=_origin(item), what=what)
+    return Row(name=item.name, how=str(item.how), origin=_origin(item), what=what, is_code=is_code)
 
 
 def _value_row(

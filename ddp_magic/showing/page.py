@@ -30,26 +30,23 @@ _COLUMNS = {
     "why": "why not by source",
 }
 _STYLE = """<style>
-.ddp-show{font-size:var(--jp-ui-font-size1,13px);line-height:1.5}
-.ddp-show code,.ddp-show pre{font-family:var(--jp-code-font-family,monospace);font-size:12px;
-  background:none;border:0;padding:0;color:inherit}
-.ddp-show code{white-space:pre-wrap;overflow-wrap:anywhere}
-.ddp-show code.p{font:inherit}
-.ddp-show .f{opacity:.7}
-.ddp-show .t{max-height:26em;overflow:auto;margin:6px 0}
-.ddp-show table{border-collapse:collapse;border:0;margin:0;table-layout:auto;font-size:12px}
-.ddp-show thead{border:0}
-.ddp-show th,.ddp-show td{text-align:left;vertical-align:top;padding:2px 18px 2px 0;border:0;
-  max-width:34em;white-space:normal}
-.ddp-show th{font-weight:normal;opacity:.7}
-.ddp-show tbody tr:nth-child(n){background:none;
+.ddp-show.ddp-show{font-size:var(--jp-ui-font-size1,13px);line-height:1.5}
+.ddp-show.ddp-show code,.ddp-show.ddp-show pre{font-family:var(--jp-code-font-family,monospace);
+  font-size:12px;border:0;color:inherit;overflow-wrap:anywhere}
+.ddp-show.ddp-show code{white-space:pre-wrap}
+.ddp-show.ddp-show .t{max-height:60em;overflow:auto;margin:6px 0}
+.ddp-show.ddp-show table{border-collapse:collapse;border:0;margin:0;font-size:12px}
+.ddp-show.ddp-show thead{border:0}
+.ddp-show.ddp-show th,.ddp-show.ddp-show td{vertical-align:top;padding:2px 18px 2px 0;border:0;
+  max-width:36em;white-space:normal}
+.ddp-show.ddp-show th{font-weight:normal;opacity:.7}
+.ddp-show.ddp-show tbody tr:nth-child(n){background:none;
   border-top:1px solid var(--jp-border-color2,#8b949e40)}
-.ddp-show .r{text-align:right;white-space:nowrap}
-.ddp-show .w{white-space:nowrap}
-.ddp-show summary{cursor:pointer}
-.ddp-show ul{margin:2px 0 6px;padding-left:22px}
-.ddp-show pre{max-height:32em;overflow:auto;margin:4px 0;padding:2px 0 2px 10px;line-height:1.4;
-  white-space:pre;border-left:2px solid var(--jp-border-color2,#8b949e66)}
+.ddp-show.ddp-show .w,.ddp-show.ddp-show .w code{white-space:nowrap}
+.ddp-show.ddp-show summary{cursor:pointer}
+.ddp-show.ddp-show ul{margin:2px 0 6px;padding-left:22px}
+.ddp-show.ddp-show pre{max-height:32em;overflow:auto;margin:4px 0;padding:2px 0 2px 10px;
+  line-height:1.4;white-space:pre;border-left:2px solid var(--jp-border-color2,#8b949e66)}
 .ddp-show .c{color:var(--jp-mirror-editor-comment-color,#6e7681);font-style:italic}
 .ddp-show .k{color:var(--jp-mirror-editor-keyword-color,#1f883d);font-weight:bold}
 .ddp-show .a{color:var(--jp-mirror-editor-atom-color,#9a63e8)}
@@ -59,6 +56,10 @@ _STYLE = """<style>
 .ddp-show .m{color:var(--jp-mirror-editor-meta-color,#9a63e8)}
 .ddp-show .b{color:var(--jp-mirror-editor-builtin-color,#21868f)}
 </style>"""
+"""The class stands twice to come before JupyterLab's own rules for tables and code."""
+_WIDE = {"name", "how", "size", "origin"}  # not broken
+_BARE = "background:none;padding:0"  # inline: a page's own rules for code are strong
+_LONGEST = {"name": 48, "origin": 48}
 
 
 def page(inventory: Inventory) -> str:
@@ -90,13 +91,15 @@ def _table(rows: tuple[Row, ...]) -> str:
 
 
 def _cell(row: Row, column: str) -> str:
-    text = escape.line(getattr(row, column), 300)
-    shown = _code(text) if column in ("name", "what") else _prose(text)
-    return f"<td{_css(column)}>{shown if text else ''}</td>"
+    text = escape.line(getattr(row, column), _LONGEST.get(column, 300))
+    is_code = column == "name" or (column == "what" and row.is_code)
+    shown = _code(text) if is_code else _prose(text)
+    return f"<td{_css(column)}>{shown}</td>"
 
 
 def _css(column: str) -> str:
-    return {"size": ' class="r"', "how": ' class="w"', "origin": ' class="w"'}.get(column, "")
+    kept = ' class="w"' if column in _WIDE else ""
+    return f'{kept} style="text-align:{"right" if column == "size" else "left"}"'
 
 
 def _section(section: Section) -> str:
@@ -124,8 +127,14 @@ def _module(code: str) -> str:
 
 
 def _code(text: str) -> str:
-    return f"<code>{escape.html(text)}</code>"
+    return f'<code style="{_BARE}">{escape.html(text)}</code>'
 
 
 def _prose(text: str) -> str:
-    return f'<code class="p">{escape.html(text)}</code>'
+    """Return text in the page's font; as code only where a page might typeset it."""
+    shown = escape.html(text)
+    return (
+        f'<code class="p" style="{_BARE};font:inherit">{shown}</code>'
+        if set(text) & {"$", "\\"}
+        else shown
+    )
