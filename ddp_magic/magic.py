@@ -14,6 +14,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 from ddp_magic import options, showing
 from ddp_magic.completion import completions
 from ddp_magic.errors import DdpError, UserError
+from ddp_magic.masking import mask_text
 from ddp_magic.run import Run
 from ddp_magic.runs import Runs
 from ddp_magic.shell import Shell
@@ -42,7 +43,7 @@ def _usage(function: Callable[P, T]) -> Callable[P, T]:
         try:
             return function(*args, **kwargs)
         except UserError as error:
-            raise UsageError(escape.plain(str(error))) from None
+            raise UsageError(escape.plain(mask_text(str(error)))) from None
         except DdpError as error:
             error.args = (escape.plain(str(error)),)
             raise

@@ -15,6 +15,7 @@ from ddp_magic.line import conversions
 from ddp_magic.line.flag import Flag, declared, option
 from ddp_magic.line.launcher_flags import passed_on
 from ddp_magic.line.parsing import LineParser
+from ddp_magic.masking import mask_line
 
 __all__ = [
     "Flag",
@@ -125,6 +126,7 @@ def parse(line: str) -> Options:
     parser = LineParser(line, flags())
     values = parser.parse()
     overrides = tuple(Override(target=target, text=text) for target, text in parser.overrides)
+    values["note"] = mask_line(values["note"], sure=True)
     options = Options(**values, overrides=overrides)
     _check_counts(options)
     return options

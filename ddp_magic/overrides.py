@@ -17,7 +17,7 @@ from ddp_magic.line import suggestions, targets
 from ddp_magic.line.callsites import CallSite
 from ddp_magic.line.literals import Value, evaluate, require_fit
 from ddp_magic.line.settable import require_taken
-from ddp_magic.masking import MASK, looks_secret
+from ddp_magic.masking import MASK, looks_secret, mask_line
 
 if TYPE_CHECKING:
     import ast
@@ -73,6 +73,7 @@ class Bound:
         elif text.startswith(("{", "$")) and (plain or isinstance(self.value, str)):
             shown = repr(self.value)
             text += f" ({shown if len(shown) <= 40 else shown[:37] + '...'})"
+        text = mask_line(text, sure=True)
         several = f" in {len(self.calls)} calls" if len(self.calls) > 1 else ""
         return f"{target}={text} → {self.target}{several}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ddp_magic import devices, overrides, script
@@ -80,6 +80,10 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         user_ns=shell.user_ns,
     )
     definitions = collector.finish(bound)
+    found = collector.pitfalls(
+        definitions, ranks=placement.world_size, gpus=any(placement.env.values())
+    )
+    definitions = replace(definitions, notes=(*definitions.notes, *found))
     script.write(definitions, run, header=_header(options, cell, bound, placement))
     return Prepared(
         options=options,

@@ -164,5 +164,6 @@ def _program(definitions: Definitions, page: _Page) -> dict[str, object]:
         "classes": page.classes,
         "filenames": definitions.filenames,
         "left_out": definitions.left_out,
+        "values": [i.name for i in definitions.items if i.how in (How.VALUE, How.LITERAL)],
         "arguments": arguments,
     }

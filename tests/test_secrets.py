@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import ast
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
 
 import pytest
 
+from ddp_magic import options, overrides, script
 from ddp_magic.collect.hiding import hide, holds_key
+from ddp_magic.errors import CollectError
 from ddp_magic.masking import Suspicion, mask_line, mask_text, suspicion
+from ddp_magic.rundir import RunDir
+from tests.kernel_side import KernelSide, kernel
+
+__all__ = ["kernel"]
 
 KEY = "CaNaRy7x42q9"
 
@@ -18,8 +28,9 @@ KEY = "CaNaRy7x42q9"
         (
             Suspicion.SURE,
             (
-                "api_key apiKey APIKey apikey HF_TOKEN hf_token authToken api_keys TOKEN MASTER_KEY "
-                "user_password passwd pwd DB_PASSWORD CREDS credentials client_secret Authorization"
+                "api_key apiKey APIKey apikey HF_TOKEN hf_token authToken api_keys TOKEN "
+                "MASTER_KEY user_password passwd pwd DB_PASSWORD CREDS credentials "
+                "client_secret Authorization"
             ),
         ),
         (Suspicion.SOME, "key token my_key k_token key2 KEY secret_name password_field"),
@@ -147,3 +158,226 @@ def test_a_key_in_source_is_hidden_and_every_line_stays_in_its_place(text: str):
 )
 def test_what_is_called_a_key_and_is_none_stays_readable(text: str):
     assert not holds_key(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A key in one place of a notebook, and what the body makes of it."""
+
+    id: str
+    cells: tuple[str, ...] = ()
+    body: str
+    value: object = KEY
+
+
+LIBRARY = "import types; vault = types.ModuleType('vault'); vault.seen = []"
+PLACES = [
+    Place(id="global", cells=(f"api_key = '{KEY}'",), body="api_key"),
+    Place(id="bytes", cells=(f"secret = b'{KEY}'",), body="secret.decode()"),
+    Place(id="by its form alone", cells=(f"x = 'sk-{KEY}'",), body="x", value=f"sk-{KEY}"),
+    Place(id="number", cells=("db_password = 7742077420",), body="db_password", value=7742077420),
+    Place(id="address", cells=(f"db = 'pg://u:{KEY}@h'",), body="db", value=f"pg://u:{KEY}@h"),
+    Place(id="list", cells=(f"x = ['{KEY}']",), body="x[0]"),
+    Place(id="default", cells=(f"def f(api_key='{KEY}'):\n    return api_key",), body="f()"),
+    Place(id="class attribute", cells=(f"class A:\n    TOKEN = '{KEY}'",), body="A.TOKEN"),
+    Place(
+        id="function", cells=(f"def f():\n    return dict(api_key='{KEY}')",), body="f()['api_key']"
+    ),
+    Place(
+        id="f-string",
+        cells=(f"def f(x):\n    api_key = f'{KEY}{{x}}'\n    return api_key",),
+        body="f('')",
+    ),
+    Place(
+        id="method",
+        cells=(
+            f"class A:\n    def f(self):\n        x = dict(key='{KEY}')\n        return x['key']",
+        ),
+        body="A().f()",
+    ),
+    Place(id="lambda", cells=(f"f = lambda: dict(token='{KEY}')['token']",), body="f()"),
+    Place(
+        id="closure",
+        cells=(f"def g():\n    password = '{KEY}'\n    return lambda: password\nf = g()",),
+        body="f()",
+    ),
+    Place(
+        id="decorated",
+        cells=(
+            f"import functools\n@functools.cache\ndef f(password='{KEY}'):\n    return password",
+        ),
+        body="f()",
+    ),
+    Place(
+        id="nested function",
+        cells=(f"def f():\n    def g(secret='{KEY}'):\n        return secret\n    return g()",),
+        body="f()",
+    ),
+    Place(
+        id="dataclass",
+        cells=(
+            f"import dataclasses\n@dataclasses.dataclass\nclass A:\n    api_key: str = '{KEY}'",
+        ),
+        body="A().api_key",
+    ),
+    Place(
+        id="comment", cells=(f"def f():\n    # password: {KEY}\n    return 1",), body="f()", value=1
+    ),
+    Place(
+        id="another line of the cell",
+        cells=(f"t = '{KEY}'\ndef f():\n    return 1",),
+        body="f()",
+        value=1,
+    ),
+    Place(
+        id="read by a name in a string",
+        cells=(f"HF_TOKEN = '{KEY}'",),
+        body="globals()['HF_TOKEN']",
+    ),
+    Place(id="object", cells=(f"class A: pass\na = A()\na.key = '{KEY}'",), body="a.key"),
+    Place(id="body", body=f"api_key = '{KEY}'\napi_key"),
+    Place(id="comment of the body", body=f"x = 1  # api_key={KEY}\nx", value=1),
+    Place(id="call of the body", cells=("def login(x): return x",), body=f"login('{KEY}')"),
+    Place(id="lines of the body", body=f"secret = '''\n{KEY}'''\nsecret.strip()"),
+    Place(
+        id="patched library", cells=(f"import json\njson.api_key = '{KEY}'",), body="json.api_key"
+    ),
+    Place(
+        id="setting of a library",
+        cells=("import own_vault", f"own_vault.set_api_key('{KEY}', number=3)"),
+        body="list(own_vault.seen)",
+        value=[KEY, 3],
+    ),
+    Place(
+        id="setting with an f-string",
+        cells=("import own_vault\nend = '9'", f"own_vault.set_api_key(f'{KEY[:-1]}{{end}}')"),
+        body="own_vault.seen[0]",
+    ),
+    Place(
+        id="sys.argv",
+        cells=(f"import sys\nsys.argv = ['a', '--token', '{KEY}', '--lr=3']",),
+        body="sys.argv[2:]",
+        value=[KEY, "--lr=3"],
+    ),
+]
+
+
+@pytest.fixture
+def vault(kernel: KernelSide, monkeypatch: pytest.MonkeyPatch):
+    """A library that takes keys."""
+    path = kernel.folder / "notebook" / "own_vault.py"
+    path.write_text(
+        "seen = None\ndef set_api_key(key, number=0):\n    global seen\n    seen = key, number\n"
+    )
+    monkeypatch.syspath_prepend(str(path.parent))
+    monkeypatch.setattr("sys.argv", list(sys.argv))
+    yield
+    sys.modules.pop("own_vault", None)
+    vars(json).pop("api_key", None)
+
+
+def readable(run: RunDir) -> dict[str, bytes]:
+    """Return all files of a run but the private ones, which are checked to be private."""
+    found = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    for path in found:
+        assert path.stat().st_mode & 0o077 == 0, path
+    return {p.name: d for p, d in found.items() if p != run.values and p.parent != run.blobs}
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.id)
+def test_a_key_is_in_no_readable_file_and_the_worker_has_it(
+    kernel: KernelSide, vault, place: Place
+):
+    kernel.cells(*place.cells)
+    definitions, run = kernel.define(place.body)
+
+    assert [
+        n for n, data in readable(run).items() if KEY.encode() in data or b"77420" in data
+    ] == []
+    assert KEY not in repr((definitions.items, definitions.notes, definitions.left_out))
+
+
+ALL = """
+import json, sys
+from pathlib import Path
+from ddp_magic.rundir import RunDir
+from ddp_magic.worker.program import Program
+
+found = []
+for path in sys.argv[1:]:
+    program = Program(RunDir(Path(path)))
+    program.define()
+    found.append(program.body())
+print(json.dumps(found))
+"""
+
+
+def test_the_worker_has_every_key(kernel: KernelSide, vault):
+    runs = []
+    for place in PLACES:
+        kernel.cells(*place.cells)
+        runs.append(str(kernel.define(place.body)[1].path))
+    done = subprocess.run(
+        [sys.executable, "-c", ALL, *runs], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    found = dict(zip([p.id for p in PLACES], json.loads(done.stdout), strict=True))
+    assert found == {p.id: p.value for p in PLACES}
+
+
+def test_a_traceback_shows_the_line_without_its_key(kernel: KernelSide):
+    kernel.cells(f"def f():\n    return dict(api_key='{KEY}', x=1 / 0)")
+
+    err = kernel.rank(f"password = '{KEY}'; f()").err
+
+    assert KEY not in err
+    assert "return dict(api_key='***', x=1 / 0)" in err
+    assert "password = '***'; f()" in err
+
+
+def test_a_key_on_the_line_is_in_no_readable_file(kernel: KernelSide):
+    kernel.cells("def f(api_key, x): return api_key, x\npassword = ''", "cfg = {}")
+    line = options.parse(f"api_key={KEY} password='{KEY}' x=sk-{KEY} # with password={KEY}")
+    collector, run = kernel.collector("f('', ''), password")
+    reached = collector.gather()
+    bound = overrides.resolve(
+        line.overrides,
+        tree=reached.tree,
+        reads=reached.names,
+        stores=reached.stores,
+        user_ns=kernel.space,
+    )
+    shown = [b.shown for b in bound]
+    script.write(collector.finish(bound), run, header=[*shown, line.note])
+
+    assert [name for name, data in readable(run).items() if KEY.encode() in data] == []
+    assert line.note == "with password=***"
+    assert shown == [
+        "api_key=*** → f(api_key)",
+        "password=*** → password",
+        "x=*** → f(x)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "body", "note"),
+    [
+        (
+            f"import own_vault; own_vault.set_api_key('{KEY}', str(1))",
+            "own_vault",
+            "own_vault.set_api_key('***', str(1)) in Cell In[2] is not repeated in the workers.",
+        ),
+    ],
+)
+def test_a_note_has_no_key(kernel: KernelSide, vault, cells: str, body: str, note: str):
+    kernel.cells(*cells.replace("; ", "\n").split("\n"))
+
+    assert note in kernel.define(body)[0].notes
+
+
+def test_a_refusal_has_no_key(kernel: KernelSide):
+    kernel.cells(f"x = {{'sk-{KEY}': (i for i in [])}}")
+
+    with pytest.raises(CollectError) as refused:
+        kernel.gather("x")
+    assert "x['***']" in str(refused.value)

@@ -17,6 +17,8 @@ from ddp_magic.collect.emit import Emitter
 from ddp_magic.collect.history import History
 from ddp_magic.collect.lines import FINAL, finished, taken
 from ddp_magic.collect.listing import Listing
+from ddp_magic.collect.pitfalls import pitfalls, places
+from ddp_magic.collect.private import keep_arguments, keep_body
 from ddp_magic.collect.state import State, process_state, search_path
 from ddp_magic.collect.texts import Texts
 from ddp_magic.errors import CollectError
@@ -81,6 +83,8 @@ class Collector:
         if failed:
             raise CollectError("\n".join(failed))
         self._refuse_reached()
+        self._shown = keep_body(self._emitter, self._body.text)
+        self._argv = keep_arguments(self._emitter, sys.argv)
         return Reached(
             names=frozenset(self._names | self._guessed),
             tree=self._body.tree,
@@ -107,7 +111,7 @@ class Collector:
         drifted = changed_on_disk(self._packages())
         return Definitions(
             cell=self._cell,
-            body=self._body.text,
+            body=self._shown,
             items=tuple(emitter.items),
             overrides=tuple(overrides),
             texts=listing.texts,
@@ -116,11 +120,22 @@ class Collector:
             flags=self._flags,
             modules=tuple(self._modules),
             path=tuple(search_path()),
-            argv=tuple(sys.argv),
+            argv=self._argv,
             segments=tuple(emitter.segments.names),
             left_out={**self._hidden(), **emitter.failures},
             notes=(*self._notes(), *drifted, *self._state.notes, *self._computed(overrides)),
             objects=emitter.objects,
+        )
+
+    def pitfalls(self, definitions: Definitions, *, ranks: int, gpus: bool) -> list[str]:
+        """Say what would quietly go wrong on so many workers, after `finish`."""
+        space = self._notebook.user_ns
+        values = {name: space[name] for name in sorted(self._names)}
+        values |= {bound.target: bound.value for bound in definitions.overrides}
+        names = {name for code in self._seen for name in facts(code).names}
+        own = [(definitions.cell.label, self._body.tree, None)]
+        return pitfalls(
+            values, [*own, *places(definitions, self._texts)], names, ranks=ranks, gpus=gpus
         )
 
     def _run_queue(self) -> None:

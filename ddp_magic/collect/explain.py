@@ -7,6 +7,7 @@ import types
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.masking import mask_text
 from ddp_magic.pickling import CannotTravel
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ def explain(name: str, value: Any, error: WriteError, cell: str) -> str:
         error: What went wrong with it.
         cell: The cell that it was assigned in, or an empty string.
     """
-    path = path_to(name, value, error.culprit) or name
+    path = mask_text(path_to(name, value, error.culprit) or name)
     where = f"{name} was assigned in {cell}" if cell and path != name else f"assigned in {cell}"
     where = f" ({where})" if cell else ""
     cause = error.cause
     if isinstance(cause, CannotTravel):
         return f"{path}{where} is {cause.what}, which no worker can have. {cause.remedy}."
     kind = type(error.culprit if path != name else value)
-    reason = f"{type(cause).__name__}: {cause}".rstrip(".: ")
+    reason = mask_text(f"{type(cause).__name__}: {cause}".rstrip(".: "))
     return (
         f"{path}{where} is a {kind.__qualname__} that cannot be pickled ({reason}). "
         "Make it inside the %%ddp cell, or give its class a __reduce__."

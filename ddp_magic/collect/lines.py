@@ -6,8 +6,10 @@ They import by expression, so that no name of ours is in the user's namespace, a
 
 from __future__ import annotations
 
-__all__ = ["FINAL", "begun", "finished", "kept", "refilled", "run", "taken"]
+__all__ = ["BODY", "FINAL", "begun", "finished", "given", "kept", "refilled", "run", "taken"]
 
+BODY = "text of the cell"
+"""The segment of a body that holds a key."""
 FINAL = "state of the process"
 """The last segment."""
 
@@ -25,6 +27,11 @@ def taken(key: str) -> str:
 def kept(key: str) -> str:
     """Return the statement that keeps the next value for a call in the body."""
     return _call("values", "keep", _quoted(key))
+
+
+def given(key: str) -> str:
+    """Return the expression that gives what was kept."""
+    return _call("values", "argument", _quoted(key))
 
 
 def refilled(target: str, key: str) -> str:

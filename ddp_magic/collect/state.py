@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.definitions import How, Item
+from ddp_magic.collect.hiding import hide
 from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import refilled, taken
+from ddp_magic.collect.private import keep_keys
 from ddp_magic.pickling.objects import importable
 
 if TYPE_CHECKING:
@@ -128,11 +130,12 @@ class State:
         arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
         parts = [part for argument in arguments for part in ast.walk(argument)]
         if any(isinstance(part, (ast.Call, ast.Await, ast.NamedExpr)) for part in parts):
-            self.notes.append(f"{text} in {label} is not repeated in the workers.")
+            self.notes.append(f"{hide(text)} in {label} is not repeated in the workers.")
             return
         names = {part.id for part in parts if isinstance(part, ast.Name)} & self._space.keys()
         root = function.partition(".")[0]
         if all(map(self._emitter.emit, sorted(names))) and self._emitter.emit(root):
+            text = keep_keys(self._emitter, text, self._space)
             self._emitter.items.append(Item(name=function, how=How.CALL, text=text, label=label))
 
 

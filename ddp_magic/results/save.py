@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import reprlib
 from json import dumps  # now: the user's program may put another in its place
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.results.notices import left_behind
 from ddp_magic.results.writing import Pulse, Writer
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def save(
     outputs: Iterable[str],
     bound: Iterable[str],
     value: tuple[object, ...],
+    left: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write the named outputs, the cell's value, and what else the cell bound, in that order.
 
@@ -43,6 +46,7 @@ def save(
         outputs: Names of -o.
         bound: Names that the cell binds.
         value: The value of its last expression, if it has one and was reached.
+        left: What the cell changed of the notebook's own besides, each with a verb.
     """
     saver = _Saver(run, sender)
     saver.write("named", namespace, outputs, _NAMED_LIMIT)
@@ -52,7 +56,9 @@ def save(
         saver.index["repr"] = _repr(value[0])
         saver.write("value", {VALUE: value[0]}, [VALUE], _VALUE_LIMIT)
     named = saver.index["named"]
-    saver.write("bound", namespace, [name for name in bound if name not in named], _BOUND_LIMIT)
+    others = [name for name in dict.fromkeys([*bound, *left]) if name not in named]
+    saver.write("bound", namespace, others, _BOUND_LIMIT)
+    saver.index["notices"] += left_behind(left, saver.index["bound"])
     saver.publish()
     saver.pulse.stop()
 
@@ -92,6 +98,7 @@ class _Saver:
         """Write the index, by which the kernel finds what was written so far."""
         part = self._run.results / "index.part"
         with contextlib.suppress(OSError):
+            part.touch(0o600)  # it may hold the value's repr
             part.write_text(dumps(self.index), encoding="utf-8")
             part.rename(self._run.results / "index.json")
 

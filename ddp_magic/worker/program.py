@@ -22,12 +22,14 @@ from ddp_magic.pickling import Sender
 from ddp_magic.rundir import RunDir
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import arguments, listing
+from ddp_magic.worker.values import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["NO_VALUE", "Program", "main"]
 
+_BODY = "text of the cell"  # collect.lines.BODY, of the other side
 NO_VALUE: Final = object()
 """What a body gives that does not end in an expression."""
 
@@ -44,6 +46,11 @@ class Program:
         self._about: dict[str, Any] = json.loads(run.program.read_bytes())
         self._sources: dict[int, tuple[str, Any]] = {}
         self.namespace = _fresh_main(str(run.main)) if namespace is None else namespace
+
+    @property
+    def values(self) -> list[str]:
+        """The names that came from the notebook by value."""
+        return self._about["values"]
 
     def define(self) -> None:
         """Run the generated module up to its guard: definitions, and values loaded."""
@@ -88,8 +95,7 @@ class Program:
 
     def _body_codes(self) -> Iterator[CodeType]:
         """Compile the statements, then the last expression if the body has a value."""
-        with open(self._run.body, encoding="utf-8", errors="surrogatepass", newline="") as file:
-            text = file.read()
+        text = self._text()
         flags = self._about["flags"] | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         label, first = self._about["label"], self._about["first_line"]
         with warnings.catch_warnings(action="ignore"):  # the kernel has shown them
@@ -108,6 +114,13 @@ class Program:
                 flags |= future_flags(code.co_flags)
                 expression = ast.Expression(last.value)
                 yield compile(expression, label, "eval", flags, dont_inherit=True)
+
+    def _text(self) -> str:
+        """Return the body's text: that of the file, unless it has a key, which stands in none."""
+        if _BODY in self._about["segments"]:
+            return kept(self.namespace["__file__"], _BODY)
+        with open(self._run.body, encoding="utf-8", errors="surrogatepass", newline="") as file:
+            return file.read()
 
     def _explain(self, error: BaseException) -> None:
         """Say of a name that was left out why it was."""

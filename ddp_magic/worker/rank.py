@@ -15,6 +15,7 @@ from ddp_magic.news import tell
 from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors, lifeline, stdio
+from ddp_magic.worker.changes import Changes
 from ddp_magic.worker.program import NO_VALUE, Program
 from ddp_magic.worker.termination import Termination, die_of, ignore
 
@@ -39,6 +40,7 @@ class Rank:
         self.source_map = SourceMap.read(run.source_map)
         self.program = Program(run)
         self.before: dict[str, object] = {}
+        self.changes: Changes | None = None
 
     def main(self) -> NoReturn:
         """Run the job and leave; never returns."""
@@ -88,6 +90,9 @@ class Rank:
         self.set_device()
         self.program.define()
         self.before = dict(self.program.namespace)
+        if self.rank == 0:
+            with contextlib.suppress(Exception):  # all that it is for is a note
+                self.changes = Changes(self.program.namespace, self.program.values)
         tell(self.run, ev="running", rank=self.rank, attempt=self.attempt)
         return self.program.body()
 
@@ -146,7 +151,21 @@ class Rank:
             outputs=self.job["outputs"],
             bound=self.job["stores"],
             value=() if value is NO_VALUE else (value,),
+            left=self.left_behind(code, value),
         )
+
+    def left_behind(self, code: int, value: object) -> dict[str, str]:
+        """Return which of the notebook's values were changed and stay here, each with a verb.
+
+        Told after success and an interrupt: after a failure it is the error that matters.
+        """
+        if self.changes is None or code not in (0, 128 + signal.SIGINT):
+            return {}
+        space, stores = self.program.namespace, self.job["stores"]
+        brought = [value, *(space[name] for name in self.job["outputs"] if name in space)]
+        with contextlib.suppress(Exception):
+            return self.changes.left_behind(space, stores=stores, brought=brought)
+        return {}
 
 
 def grouped() -> bool:

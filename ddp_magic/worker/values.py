@@ -18,7 +18,7 @@ from typing import Any
 from ddp_magic.pickling import BlobReader, Receiver, Unpickler
 from ddp_magic.rundir import RunDir
 
-__all__ = ["argument", "begin", "finish", "keep", "refill", "take"]
+__all__ = ["argument", "begin", "finish", "keep", "kept", "refill", "take"]
 
 
 class Reader:
@@ -82,6 +82,11 @@ def keep(key: str) -> None:
 def argument(key: str) -> Any:
     """Return what the line gives for a call's argument; stands in the body."""
     return _reader().arguments[key]
+
+
+def kept(path: str, key: str) -> Any:
+    """Return what the module at this path has kept."""
+    return _readers[path].arguments[key]
 
 
 def refill(container: Any, key: str) -> None:
