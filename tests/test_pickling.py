@@ -261,6 +261,17 @@ log = logging.getLogger('test.pickling'); log.setLevel(logging.INFO)
     )  # fmt: skip
 
 
+def test_a_mapping_whose_attributes_are_its_items_stays_one(kernel: KernelSide):
+    kernel.cells(
+        "class Config(dict):\n    def __init__(self, **items):\n        super().__init__(**items)\n"
+        "        self.__dict__ = self\nconfig = Config(lr=1, inner=Config(n=2))"
+    )
+
+    done = kernel.rank("config['lr'] = 3\nconfig.inner.n = 4\nconfig.lr, config['inner']['n']")
+
+    assert done.value == (3, 4), done.err
+
+
 def test_a_module_made_by_hand_can_be_imported_in_the_worker(kernel: KernelSide):
     kernel.cells(
         "import sys, types\nfake = types.ModuleType('fake_lib'); fake.V = 5\n"

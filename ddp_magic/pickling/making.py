@@ -48,7 +48,9 @@ def fill(made: Any, state: tuple[Any, Any, Any]) -> None:
     slots: dict[str, Any] = {}
     if isinstance(attributes, tuple):
         attributes, slots = attributes
-    if attributes:
+    if attributes is made:  # class Config(dict), whose attributes are its items
+        object.__setattr__(made, "__dict__", made)
+    elif attributes:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
