@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.line import peek
 from ddp_magic.line.callsites import keywords, signature
+from ddp_magic.line.targets import Cell
 from ddp_magic.options import flags
 
 if TYPE_CHECKING:
@@ -14,10 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["completions"]
 
-_PLAIN = (bool, int, float, complex, str, list, tuple, dict, set)
 
-
-def completions(line: str, text: str, user_ns: dict[str, Any]) -> list[str]:
+def completions(line: str, text: str, user_ns: dict[str, Any], body: str = "") -> list[str]:
     """Return what may stand instead of `text`.
 
     Args:
@@ -25,6 +26,7 @@ def completions(line: str, text: str, user_ns: dict[str, Any]) -> list[str]:
         text: The end of the line that the front-end replaces; it may be a part of a word, since
             front-ends split at ``=`` and commas.
         user_ns: The notebook's namespace.
+        body: The cell below the line.
     """
     words = re.split(r"\s+", re.sub(r"^\s*%%?ddp\b", "", line))
     if any(word.startswith("#") for word in words):
@@ -33,11 +35,13 @@ def completions(line: str, text: str, user_ns: dict[str, Any]) -> list[str]:
     before = words[-2] if len(words) > 1 else ""
     # `text` may begin inside the word, never before it
     start = max(len(word) - len(text), 0)
-    offered = _words(word, before, words[:-1], user_ns)
+    offered = _words(word, before, words[:-1], user_ns, body)
     return [each[start:] for each in dict.fromkeys(offered) if each.startswith(word)]
 
 
-def _words(word: str, before: str, earlier: list[str], user_ns: dict[str, Any]) -> list[str]:
+def _words(
+    word: str, before: str, earlier: list[str], user_ns: dict[str, Any], body: str
+) -> list[str]:
     """Return whole words that may stand in place of `word`."""
     spelled = {spelling: flag for flag in flags().values() for spelling in flag.flags}
     option, equals, value = word.partition("=")
@@ -55,7 +59,9 @@ def _words(word: str, before: str, earlier: list[str], user_ns: dict[str, Any]) 
         ]
     if equals:
         return _expressions(word, user_ns)
-    return _targets(user_ns, within="." in word)
+    if "." in word:
+        return sorted({*_steps(word, user_ns), *_arguments(word, user_ns, body)})
+    return _targets(user_ns, body)
 
 
 def _values(flag: Flag, typed: str, user_ns: dict[str, Any]) -> list[str]:
@@ -85,18 +91,54 @@ def _expressions(word: str, user_ns: dict[str, Any]) -> list[str]:
     return [word[: match.start(2)] + name for name in _variables(user_ns)]
 
 
-def _targets(user_ns: dict[str, Any], *, within: bool) -> list[str]:
-    """Return what can stand left of an override's sign: parameters and plain variables.
+def _targets(user_ns: dict[str, Any], body: str) -> list[str]:
+    """Return what an override's left side begins with: arguments, variables and heads of paths."""
+    found = {f"{argument.rpartition('.')[2]}=" for argument in _passed(user_ns, body)}
+    for name in _variables(user_ns):
+        value = user_ns[name]
+        if peek.is_plain(value):
+            found.add(f"{name}=")
+        if not issubclass(type(value), (list, tuple)) and peek.members(value):
+            found.add(f"{name}.")
+    return sorted(found)
 
-    Args:
-        user_ns: The notebook's namespace.
-        within: Whether parameters are wanted with their callable: ``Trainer.lr=``.
-    """
+
+def _steps(word: str, user_ns: dict[str, Any]) -> set[str]:
+    """Return the next step of a path, found without running anything of the user's."""
+    root, *names, _ = word.split(".")
+    value = user_ns.get(root)
+    for name in names:
+        value = peek.members(value).get(name)
+    head = word.rpartition(".")[0]
+    inside = peek.members(value)
+    ends = {f"{head}.{name}=" for name, inner in inside.items() if peek.is_plain(inner)}
+    return ends | {f"{head}.{name}." for name, inner in inside.items() if peek.members(inner)}
+
+
+def _arguments(word: str, user_ns: dict[str, Any], body: str) -> set[str]:
+    """Return arguments behind what is called, as ``Trainer.lr=``, one step at a time."""
+    head = word.rpartition(".")[0] + "."
+    behind = (p.removeprefix(head) for p in _passed(user_ns, body) if p.startswith(head))
+    steps = (rest.partition(".") for rest in behind)
+    return {f"{head}{step}{dot or '='}" for step, dot, _ in steps}
+
+
+def _passed(user_ns: dict[str, Any], body: str) -> set[str]:
+    """Return the arguments of what the notebook defines and of what the cell calls, by path."""
     module = user_ns.get("__name__", "__main__")
     found: set[str] = set()
     for name, value in list(user_ns.items()):
         called = None if name.startswith("_") else signature(value, module)
-        for parameter in keywords(called) if called is not None else ():
-            found.add(f"{name}.{parameter}=" if within else f"{parameter}=")
-    plain = [name for name in _variables(user_ns) if issubclass(type(user_ns[name]), _PLAIN)]
-    return sorted(found.union(f"{name}=" for name in plain))
+        found.update(f"{name}.{each}" for each in (keywords(called) if called is not None else ()))
+    try:
+        tree = ast.parse(body)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return found  # the cell is being written
+    empty: frozenset[str] = frozenset()
+    cell = Cell(tree=tree, reads=empty, stores=empty, user_ns=user_ns, shift=0)
+    for path, (parameters, _) in cell.callables.items():
+        found.update(f"{path}.{each}" for each in keywords(parameters))
+    for path, calls in cell.foreign.items():
+        written = {k.arg for call in calls for k in call.node.keywords if k.arg}
+        found.update(f"{path}.{each}" for each in written)
+    return found

@@ -61,13 +61,13 @@ class Shell:
         shell.events.register("pre_run_cell", self._before_cell)
         self._undo.callback(shell.events.unregister, "pre_run_cell", self._before_cell)
 
-    def listen(self, complete: Callable[[str, str, dict[str, Any]], list[str]]) -> None:
+    def listen(self, complete: Callable[[str, str, dict[str, Any], str], list[str]]) -> None:
         """Complete %%ddp lines, and tolerate comment lines above one."""
 
         def match(context: CompletionContext) -> SimpleMatcherResult:
             line = _ddp_line(context)
             word = re.split(r"[\s,={$]", line)[-1]
-            offered = complete(line, word, self.user_ns) if line else []
+            offered = complete(line, word, self.user_ns, _below(context)) if line else []
             return {
                 "completions": [SimpleCompletion(text=each) for each in offered],
                 "matched_fragment": word,
@@ -198,6 +198,14 @@ def _ddp_line(context: CompletionContext) -> str:
     if not re.match(r"%%ddp\s", lines[0]) or not all(n.endswith("\\") for n in lines[:-1]):
         return ""
     return " ".join([*(line[:-1] for line in lines[:-1]), lines[-1]])
+
+
+def _below(context: CompletionContext) -> str:
+    """Return the cell below the %%ddp line that the cursor is on."""
+    lines = context.full_text.split("\n")[context.cursor_line :]
+    while lines and lines[0].endswith("\\"):
+        del lines[0]
+    return "\n".join(lines[1:])
 
 
 def _magic_first(lines: list[str]) -> list[str]:

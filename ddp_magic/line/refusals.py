@@ -129,7 +129,8 @@ def _refuse_unread(cell: Cell, root: str, written: str, text: str) -> NoReturn:
     """Say that no worker reads a variable, and which one that is read holds it."""
     if root not in cell.user_ns:
         message = f"{root} is no variable that this cell uses"
-        meant = near(cell, written.rpartition(".")[2]) or near(cell, root)
+        whole = difflib.get_close_matches(written, paths(cell), 1, NEAR)
+        meant = whole[0] if whole else near(cell, written.rpartition(".")[2]) or near(cell, root)
         if meant:
             raise OverrideError(f"{message}. Did you mean {shown(meant, text)}?")
         _refuse_misspelt(message, written, [*known(cell), *paths(cell)], f"{{}}={text}")
