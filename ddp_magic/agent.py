@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -121,11 +120,12 @@ def _pipes(run: RunDir) -> Any:
 def _clean_up(run: RunDir) -> None:
     """Kill what the workers started; remove the directory too where the kernel is gone as well."""
     from ddp_magic.processes import kill_marked, start_time, wait_gone
+    from ddp_magic.rundir import remove_runs
 
     kill_marked(run.path)
     owner = json.loads((run.path.parent / "owner.json").read_bytes())
     if not wait_gone([owner["pid"]], _TOGETHER) or start_time(owner["pid"]) != owner["start"]:
-        shutil.rmtree(run.path.parent, ignore_errors=True)
+        remove_runs(run.path.parent)
 
 
 if __name__ == "__main__":

@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Self
 
 from ddp_magic.processes import boot_id, kill_marked, start_time
-from ddp_magic.rundir import RunDir, place_error, remove_tree
+from ddp_magic.rundir import PREFIX, RunDir, place_error, remove_runs
 
 __all__ = ["KernelDir", "sweep"]
-
-PREFIX = "ddp_magic-"
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class KernelDir:
 
     def remove(self) -> None:
         """Remove the directory with all runs."""
-        remove_tree(self.path)
+        remove_runs(self.path)
 
 
 def sweep() -> list[Path]:
@@ -89,6 +87,6 @@ def sweep() -> list[Path]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if same_boot:
                     kill_marked(path)
-                remove_tree(path)
+                remove_runs(path)
                 gone.append(path)
     return gone

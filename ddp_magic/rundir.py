@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  (dataclass fields are public annotations)
 from typing import TYPE_CHECKING, Self
@@ -17,7 +18,9 @@ from ddp_magic.errors import PlaceError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["KEPT", "SEGMENT", "RunDir", "place_error", "remove_tree"]
+__all__ = ["KEPT", "PREFIX", "SEGMENT", "RunDir", "place_error", "remove_runs", "remove_tree"]
+
+PREFIX = "ddp_magic-"  # of the name of every kernel's directory
 
 SEGMENT = 4 << 20
 """Bytes of one file of a log; every one but the last has exactly this many."""
@@ -67,7 +70,7 @@ class RunDir:
 
     @property
     def blobs(self) -> Path:
-        """Directory of large buffers that belong to `values`, mapped by every worker."""
+        """Directory of memory that `values` refer to; a link where that lies elsewhere."""
         return self.path / "blobs"
 
     @property
@@ -166,14 +169,51 @@ class RunDir:
             while view:
                 view = view[os.write(fd, view) :]
 
+    def move_blobs(self, place: Path) -> bool:
+        """Have the blobs, of which there is none yet, in a private directory below `place`.
+
+        The link to it is there first, so that whoever removes this directory, in whatever process,
+        finds what else there is to remove. Returns whether it could be made.
+        """
+        target = place / f"{self.path.parent.name}-{self.path.name}"
+        try:
+            self.blobs.rmdir()
+            self.blobs.symlink_to(target)
+            target.mkdir(mode=0o700)
+        except OSError:
+            self._unlink_blobs()
+            return False
+        return True
+
+    def unmove_blobs(self) -> None:
+        """Have the blobs here again, none of them."""
+        self.remove_moved()
+        self._unlink_blobs()
+
+    def _unlink_blobs(self) -> None:
+        with contextlib.suppress(OSError):
+            self.blobs.unlink()
+        self.blobs.mkdir(mode=0o700, exist_ok=True)
+
+    def remove_moved(self) -> None:
+        """Remove the directory that holds the blobs elsewhere, if it is ours."""
+        with contextlib.suppress(OSError):
+            target = self.blobs.readlink()
+            info = target.lstat()
+            private = stat.S_ISDIR(info.st_mode) and stat.S_IMODE(info.st_mode) == 0o700
+            if private and info.st_uid == os.getuid():
+                remove_tree(target)
+
     def clean(self) -> None:
         """Remove everything but the logs and the results."""
+        self.remove_moved()
         for entry in _listed(self.path):
             if entry not in (self.logs, self.results):
                 remove_tree(entry)
 
     def remove(self) -> None:
         """Remove the directory with all that is in it."""
+        self.remove_moved()
         remove_tree(self.path)
 
 
@@ -181,6 +221,13 @@ def _listed(path: Path) -> list[Path]:
     with contextlib.suppress(OSError):
         return list(path.iterdir())
     return []
+
+
+def remove_runs(path: Path) -> None:
+    """Remove a kernel's directory with all its runs; what these have elsewhere goes first."""
+    for entry in _listed(path):
+        RunDir(entry).remove_moved()
+    remove_tree(path)
 
 
 def remove_tree(path: Path) -> None:

@@ -6,11 +6,14 @@ lines of the module stand between the two places that load it.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.collect.sizes import Size, no_room, told
 from ddp_magic.errors import DdpError
-from ddp_magic.pickling import BlobWriter, Draft, Pickler, write_all
+from ddp_magic.pickling import BlobWriter, Draft, NoRoom, Pickler, write_all
+from ddp_magic.rundir import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +29,7 @@ class Segment:
     """A pickled value.
 
     Attributes:
+        value: The value.
         pickler: What wrote it, after all segments before it.
         draft: Its bytes.
         end: An object of its own behind the value, by which its end in the memo is found.
@@ -33,6 +37,7 @@ class Segment:
         nbytes: What it takes in files.
     """
 
+    value: Any
     pickler: _Segmenting
     draft: Draft
     end: list[object]
@@ -94,6 +99,7 @@ class Segments:
         self._last: Segment | None = None
         self._clean = True
         self._drafts: list[Draft] = []
+        self._sizes: list[Size] = []
         self.names: list[str] = []
         """What each segment holds, in order."""
 
@@ -118,14 +124,17 @@ class Segments:
             raise WriteError(error, getattr(error, "culprit", pickler.last)) from error
         parts = pickler.parts
         nbytes = draft.nbytes + self._blobs.new(parts)
-        return Segment(pickler=pickler, draft=draft, end=end, parts=parts, nbytes=nbytes)
+        return Segment(
+            value=value, pickler=pickler, draft=draft, end=end, parts=parts, nbytes=nbytes
+        )
 
     def add(self, name: str, segment: Segment) -> None:
         """Make a draft the next segment; none may have been added since it was begun."""
         self._pickler, self._clean = segment.pickler, True
         self._last = segment
         self._drafts.append(segment.draft)
-        self._blobs.keep(segment.parts)
+        parts = self._blobs.keep(segment.parts)
+        self._sizes.append(Size(name=name, value=segment.value, nbytes=segment.nbytes, parts=parts))
         self.names.append(name)
 
     def _restored(self) -> _Segmenting:
@@ -137,14 +146,22 @@ class Segments:
             made.memo = {key: entry for key, entry in known.items() if entry[0] < size}
         return made
 
-    def close(self) -> None:
-        """Write the file.
+    def close(self) -> list[str]:
+        """Write the files; return what the user should know of large values.
 
         Raises:
+            CollectError: They would fill the disk or the machine; nothing was written.
             PlaceError: The disk is full.
         """
-        self._blobs.close()
+        began = time.monotonic()
+        nbytes = sum(draft.nbytes for draft in self._drafts)
+        swept = self._run.path.parent.name.startswith(PREFIX)
+        try:
+            nbytes += self._blobs.close(nbytes, movable=swept)
+        except NoRoom as error:
+            raise no_room(self._sizes, error) from None
         with self._run.creating(self._run.values) as fd:
             for draft in self._drafts:
                 for chunk in draft.chunks:
                     write_all(fd, memoryview(chunk))
+        return told(self._sizes, nbytes, time.monotonic() - began)

@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import selectors
-import shutil
 import signal
 import time
 from functools import partial
@@ -23,6 +22,7 @@ from ddp_magic.guard.pump import Pump
 from ddp_magic.guard.saving import Saving
 from ddp_magic.guard.tree import Tree
 from ddp_magic.processes import LINUX, start_time, subreaper
+from ddp_magic.rundir import remove_runs
 
 if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
@@ -79,7 +79,7 @@ class Guard:
         while not self.dismissed and not self.kernel_gone:
             self.wait()
         if self.kernel_gone and not self.dismissed:  # else a newer guard watches over it
-            shutil.rmtree(self.run.path.parent, ignore_errors=True)
+            remove_runs(self.run.path.parent)
 
     def listen(self) -> None:
         """Register every source of news."""

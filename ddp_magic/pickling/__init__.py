@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.pickling.blobs import BlobReader, BlobWriter, NoRoom, write_all
-from ddp_magic.pickling.parts import Parts
+from ddp_magic.pickling.blobs import BlobWriter, write_all
+from ddp_magic.pickling.loans import BlobReader
+from ddp_magic.pickling.parts import Part, Parts
 from ddp_magic.pickling.pickler import Draft, Pickler, Receiver, Sender, Unpickler
 from ddp_magic.pickling.refusals import CannotTravel
+from ddp_magic.pickling.room import NoRoom
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +28,7 @@ __all__ = [
     "CannotTravel",
     "Draft",
     "NoRoom",
+    "Part",
     "Parts",
     "Pickler",
     "Receiver",

@@ -16,7 +16,7 @@ from ddp_magic.pickling.extents import packed_strides, start_of, view
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ddp_magic.pickling.blobs import BlobReader, Loan
+    from ddp_magic.pickling.loans import BlobReader, Loan
     from ddp_magic.pickling.parts import Parts
 
 __all__ = ["buffer", "buffer_ref", "make", "masked", "of_kind", "reduce"]

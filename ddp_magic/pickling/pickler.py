@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
-    from ddp_magic.pickling.blobs import BlobReader, BlobWriter, Loan
+    from ddp_magic.pickling.blobs import BlobWriter
+    from ddp_magic.pickling.loans import BlobReader, Loan
     from ddp_magic.pickling.parts import Parts
 
 __all__ = ["Draft", "Pickler", "Receiver", "Sender", "Unpickler"]

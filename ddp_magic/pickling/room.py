@@ -1,6 +1,6 @@
-"""How much can be written to a place without filling the disk or the machine; kernel and workers.
+"""Where memory is written, and how much fits there without filling disk or machine; both sides.
 
-In /dev/shm, and where /tmp is one, files are memory: the machine's, and that of our cgroup.
+In /dev/shm, and where /tmp is a tmpfs, files are memory: the machine's, and that of our cgroup.
 """
 
 from __future__ import annotations
@@ -9,12 +9,59 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ["free", "memory", "text"]
+from ddp_magic.errors import PlaceError
 
+__all__ = ["NoRoom", "chosen", "free", "memory", "text"]
+
+SHM = Path("/dev/shm")  # noqa: S108 - what is made there has a private directory
+_CHOICE = "DDP_MAGIC_BLOBS"
+"""Environment variable: the directory for what the workers map."""
+_MUCH = 1 << 26
+"""Bytes from which files on a disk are slower than in memory: it begins to write them out."""
 _RESERVE = 64 << 20
 """Bytes that are left over, for logs and for the processes that do the work."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _NO_LIMIT = 1 << 60
+
+
+class NoRoom(PlaceError):
+    """All that is to be written would fill the disk or the machine; nothing was written.
+
+    Attributes:
+        needed: Bytes.
+        left: How many of them there is room for.
+        place: Where.
+    """
+
+    def __init__(self, needed: int, left: int, place: Path) -> None:
+        super().__init__(
+            f"It takes {text(needed)}, and {place} has room for {text(left)}. "
+            "Set TMPDIR to a directory with more room and restart the kernel."
+        )
+        self.needed = needed
+        self.left = left
+        self.place = place
+
+
+def chosen(folder: Path, nbytes: int) -> Path:
+    """Return where to write what workers map: the user's choice, memory, or `folder`.
+
+    Memory only where half of it stays free.
+
+    Raises:
+        PlaceError: What the user has chosen is no directory that can be written.
+    """
+    choice = os.environ.get(_CHOICE)
+    if choice:
+        if not os.path.isdir(choice) or not os.access(choice, os.W_OK | os.X_OK):
+            raise PlaceError(
+                f"{_CHOICE} is {choice}, which is no directory that can be written. "
+                "Set it to one, or unset it."
+            )
+        return Path(choice).absolute()
+    if nbytes < _MUCH or not os.access(SHM, os.W_OK | os.X_OK):
+        return folder
+    return SHM if 2 * nbytes <= free(SHM) else folder
 
 
 def free(place: Path) -> int:

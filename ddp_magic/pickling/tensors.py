@@ -17,7 +17,7 @@ from ddp_magic.pickling.refusals import CannotTravel
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ddp_magic.pickling.blobs import BlobReader, Loan
+    from ddp_magic.pickling.loans import BlobReader, Loan
     from ddp_magic.pickling.parts import Parts
 
 __all__ = ["STORAGES", "device_of", "home", "make", "reduce", "storage", "storage_ref"]
