@@ -70,20 +70,20 @@ TRAVELS = [
            How.VALUE, "made under another name or inside a function"),
     Travel("decorated", ["def deco(f): return f\n@deco\ndef x(): pass"], How.VALUE,
            "is decorated"),
-    Travel("default by name", ["n = 1\ndef x(a=n): pass"], How.VALUE, "a default is not a literal"),
-    Travel("mutable default", ["def x(a=[]): pass"], How.VALUE, "a default is not a literal"),
-    Travel("attribute", ["def x(): pass\nx.n = 1"], How.VALUE, "has attributes"),
+    Travel("default by name", ["n = 1\ndef x(a=n): pass"], How.VALUE, "a default value is no plain literal"),
+    Travel("mutable default", ["def x(a=[]): pass"], How.VALUE, "a default value is no plain literal"),
+    Travel("attribute", ["def x(): pass\nx.n = 1"], How.VALUE, "attributes were set on it"),
     Travel("code replaced", ["def x(): return 1\ndef y(): return 2\nx.__code__ = y.__code__"],
-           How.VALUE, "its text is not what is live"),
+           How.VALUE, "its code is not what its cell says"),
     Travel("docstring replaced", ["def x():\n    'a'\nx.__doc__ = 'b'"], How.VALUE,
            "its docstring was changed"),
     Travel("renamed", ["def x(): pass\nx.__name__ = 'z'"], How.VALUE,
            "made under another name or inside a function"),
     Travel("annotation rebound", ["class T: pass\ndef x(a: T): pass", "class T: pass"], How.VALUE,
            "an annotation means something else now"),
-    Travel("by exec", ["exec('def x(): pass')"], How.VALUE, "its text is not what is live"),
+    Travel("by exec", ["exec('def x(): pass')"], How.VALUE, "its code is not what its cell says"),
     Travel("after a future import", ["def x(): pass", "from __future__ import annotations"],
-           How.VALUE, "its text is not what is live"),
+           How.VALUE, "its code is not what its cell says"),
     Travel("under a future import",
            ["from __future__ import annotations", "def x(a: Later | None = None): pass"],
            How.SOURCE, "def x(a: Later | None = None): pass"),
@@ -92,7 +92,7 @@ TRAVELS = [
     Travel("class attribute added", ["class x:\n    a = 1", "x.b = 2"], How.VALUE,
            "attributes were added or removed"),
     Travel("method replaced", ["class x:\n    def f(self): pass\ndef g(self): pass\nx.f = g"],
-           How.VALUE, "its text was not found"),
+           How.VALUE, "no cell has its text"),
     Travel("one method replaced",
            ["class x:\n    def f(self): pass\n    def g(self): pass", "x.g = lambda self: 1"],
            How.VALUE, "g was replaced"),
@@ -111,7 +111,7 @@ TRAVELS = [
     Travel("class that holds itself", ["class x:\n    def f(self): pass\nx.me = x()"], How.VALUE,
            "attributes were added or removed"),
     Travel("in an indented block", ["if True:\n    def x(): pass"], How.VALUE,
-           "its text is not what is live"),
+           "its code is not what its cell says"),
 ]  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_text_comes_from_what_ran_and_not_from_what_the_cell_says_now(kernel: Ke
     entry = linecache.cache[filename]
     linecache.cache[filename] = (*entry[:2], ["def f():\n", "    return 'edited'\n"], filename)
 
-    assert how(kernel, "f") == (How.VALUE, "its text is not what is live")
+    assert how(kernel, "f") == (How.VALUE, "its code is not what its cell says")
 
 
 REFUSED = {

@@ -102,14 +102,14 @@ def _names(*nodes: ast.AST | None) -> frozenset[str]:
 
 def _prove_function(func: FunctionType, texts: Texts, space: dict[str, Any]) -> Proof:
     if func.__closure__:
-        raise Unproved("closes over variables")
+        raise Unproved("uses variables of the function that made it")
     if func.__dict__:
-        raise Unproved("has attributes")
+        raise Unproved("attributes were set on it")
     if func.__globals__ is not space:
         raise Unproved("has another namespace than the notebook")
     found = texts.function(func)
     if not found or found[1].name != func.__name__:
-        raise Unproved("its text is not what is live")
+        raise Unproved("its code is not what its cell says")
     cell, node = found
     if node.decorator_list:
         raise Unproved("is decorated")
@@ -130,7 +130,7 @@ def _check_function(node: FunctionNode, func: FunctionType, space: dict[str, Any
         and all(_same_literal(written[key], named[key]) for key in named)
     )
     if not same:
-        raise Unproved("a default is not a literal")
+        raise Unproved("a default value is no plain literal")
     if not _same_annotations(node, func, space):
         raise Unproved("an annotation means something else now")
 
@@ -197,7 +197,7 @@ def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
         raise Unproved("a base has __init_subclass__")
     found = texts.class_statement(cls)
     if not found:
-        raise Unproved("its text was not found")
+        raise Unproved("no cell has its text")
     cell, node = found
     if node.decorator_list:
         raise Unproved("is decorated")
@@ -230,7 +230,7 @@ def _check_members(cell: CellText, node: ast.ClassDef, cls: type, space: dict[st
             raise Unproved(f"{name} was replaced")
         func = functions[0]
         if func.__dict__.keys() - {"__wrapped__"}:
-            raise Unproved(f"{name} has attributes")
+            raise Unproved(f"attributes were set on {name}")
         if func.__code__.co_firstlineno != first_line(statement):
             raise Unproved(f"{name} was replaced")
         _check_function(statement, func, space)

@@ -17,7 +17,7 @@ from ddp_magic.collect.texts import parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Call", "Statements", "read", "seeds"]
+__all__ = ["Call", "Statements", "configures", "read", "seeds"]
 
 _SEEDS = re.compile(r"(^|[._])(seed|manual_seed|manual_seed_all|seed_everything|set_seed)$")
 _SETTINGS = re.compile(
@@ -45,7 +45,7 @@ class Call:
     @property
     def is_setting(self) -> bool:
         """Whether its name says that it configures."""
-        return _SETTINGS.search(self.function) is not None
+        return configures(self.function)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +90,11 @@ def read(text: str) -> Statements | None:
         binds=frozenset(name for statement in tree.body for name in _binds(statement)),
         timed=tuple(_timed(tree)),
     )
+
+
+def configures(function: str) -> bool:
+    """Whether a call of this name configures something."""
+    return _SETTINGS.search(function) is not None
 
 
 def seeds(function: str) -> bool:

@@ -9,6 +9,7 @@ from ddp_magic.prepare import prepare
 from ddp_magic.showing.colours import tokens
 from ddp_magic.showing.inventory import take_inventory
 from ddp_magic.showing.page import page
+from ddp_magic.showing.past import recall
 from ddp_magic.showing.text import text
 from ddp_magic.views.picture import workers
 
@@ -35,7 +36,9 @@ def show(line: Options, cell: Cell, shell: Shell, runs: Runs) -> None:
     finally:
         runs.discard(run)
     title = f"{cell.label} would run on {workers(plan.placement.labels)}; nothing was started"
-    _display(take_inventory(plan.definitions, module, shell.user_ns, title), shell, line.ui)
+    cells = ((shell.label(name) or name, ran) for name, ran in shell.cells.all())
+    past = recall(cells, shell.transform)
+    _display(take_inventory(plan.definitions, module, shell.user_ns, past, title), shell, line.ui)
 
 
 def _display(inventory: Inventory, shell: Shell, ui: str | None) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["describe"]
+__all__ = ["describe", "shares_memory"]
 
 _SIZED: dict[type, str] = {
     str: "character",
@@ -45,6 +45,17 @@ def describe(value: Any, space: Mapping[str, Any], made_in: Mapping[str, str]) -
             if more := words(value):
                 return name + more
     return name
+
+
+def shares_memory(value: Any, nbytes: int) -> bool:
+    """Whether an array or tensor takes fewer bytes than it has: others brought its memory along."""
+    kind = type(value)
+    with contextlib.suppress(Exception):
+        if kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+            return not value.dtype.hasobject and value.flags.forc and nbytes < value.nbytes
+        if _is_array(kind) and kind.__module__.startswith("torch"):
+            return value.device.type != "meta" and value.is_contiguous() and nbytes < value.nbytes
+    return False
 
 
 def _named(kind: type, space: Mapping[str, Any], made_in: Mapping[str, str]) -> str:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.collect.definitions import How
 from ddp_magic.collect.hiding import hide
 from ddp_magic.masking import mask_line
-from ddp_magic.showing.describe import describe
-from ddp_magic.showing.surroundings import Entry, process_entries, state_entry
+from ddp_magic.showing.describe import describe, shares_memory
+from ddp_magic.showing.sections import Section, place, sections
 from ddp_magic.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ddp_magic.collect.definitions import Definitions, Item
+    from ddp_magic.showing.past import Past
 
-__all__ = ["Inventory", "Row", "Section", "take_inventory"]
+__all__ = ["Inventory", "Row", "take_inventory"]
 
 _ORDER = (How.VALUE, How.SOURCE, How.LITERAL, How.IMPORT)
 _COUNTED = {
@@ -27,8 +28,6 @@ _COUNTED = {
     How.LITERAL: ("literal", "literals"),
     How.VALUE: ("by value", "by value"),
 }
-_STATE = (How.STATE, How.CALL)
-_ELSEWHERE = {*_ORDER, *_STATE, How.OVERRIDE, How.FINAL}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +46,6 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
-    """A list below the table: what it is about, and a few words on it."""
-
-    title: str
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Inventory:
     """All that is shown, as plain text that has not passed the escape."""
 
@@ -67,7 +58,7 @@ class Inventory:
 
 
 def take_inventory(
-    definitions: Definitions, module: str, space: Mapping[str, Any], title: str
+    definitions: Definitions, module: str, space: Mapping[str, Any], past: Past, title: str
 ) -> Inventory:
     """Return what there is to tell of a run that has been prepared.
 
@@ -75,6 +66,7 @@ def take_inventory(
         definitions: What was collected.
         module: The module's text.
         space: The notebook's namespace.
+        past: What its cells say.
         title: What the run would be.
     """
     body = definitions.body.strip("\n")
@@ -82,8 +74,8 @@ def take_inventory(
     return Inventory(
         title=title,
         summary=_summary(definitions),
-        rows=tuple(_rows(definitions, space)),
-        sections=tuple(s for s in _sections(definitions) if s.entries),
+        rows=tuple(_rows(definitions, space, past)),
+        sections=tuple(s for s in sections(definitions, space, past) if s.entries),
         code=code,
     )
 
@@ -101,7 +93,7 @@ def _summary(definitions: Definitions) -> str:
     return f"{names}: {', '.join(shown)}{left}" if items else f"no names of the notebook{left}"
 
 
-def _rows(definitions: Definitions, space: Mapping[str, Any]) -> Iterable[Row]:
+def _rows(definitions: Definitions, space: Mapping[str, Any], past: Past) -> Iterable[Row]:
     overridden = {bound.name for bound in definitions.overrides if bound.kind == "global"}
     made_in = {item.name: item.label for item in definitions.items if item.how is How.SOURCE}
     made_in |= {name: label for name, (label, _, _) in definitions.classes.items()}
@@ -115,14 +107,14 @@ def _rows(definitions: Definitions, space: Mapping[str, Any]) -> Iterable[Row]:
             yield from (r for _, r in sorted(zip(items, rows, strict=True), key=_largest_first))
             continue
         for item in items:
-            yield _row(item, overridden=item.name in overridden)
+            yield _row(item, past, overridden=item.name in overridden)
 
 
 def _largest_first(pair: tuple[Item, Row]) -> int:
     return -pair[0].nbytes
 
 
-def _row(item: Item, *, overridden: bool) -> Row:
+def _row(item: Item, past: Past, *, overridden: bool) -> Row:
     what = item.kind
     is_code = item.how is not How.SOURCE
     if item.how is How.IMPORT:
@@ -131,7 +123,8 @@ def _row(item: Item, *, overridden: bool) -> Row:
         what = mask_line(item.text, sure=True).partition(" = ")[2]
     if overridden:
         what += " (overridden)"
-    return Row(name=item.name, how=str(item.how), origin=_origin(item), what=what, is_code=is_code)
+    origin = place(item) or past.bound.get(item.name, "")
+    return Row(name=item.name, how=str(item.how), origin=origin, what=what, is_code=is_code)
 
 
 def _value_row(
@@ -145,39 +138,12 @@ def _value_row(
         return Row(
             name=item.name, how="value", origin=item.label, what=f"the same object as {same}"
         )
+    what, shared = describe(value, space, made_in), shares_memory(value, item.nbytes)
     return Row(
         name=item.name,
         how="value",
-        size=size(item.nbytes),
+        size="" if shared else size(item.nbytes),
         origin=item.label,
-        what=describe(value, space, made_in),
-        why=item.why,
+        what=f"{what}, shares its memory" if shared else what,
+        why="a lambda is no def" if what == "lambda" else item.why,
     )
-
-
-def _origin(item: Item) -> str:
-    if item.how is not How.SOURCE:
-        return item.label
-    last = item.first_line + len(item.text.splitlines()) - 1
-    lines = f"lines {item.first_line}-{last}" if last > item.first_line else f"line {last}"
-    return f"{item.label}, {lines}"
-
-
-def _sections(definitions: Definitions) -> Iterable[Section]:
-    items = definitions.items
-    yield Section(title="Overrides", entries=tuple(Entry(b.shown) for b in definitions.overrides))
-    others = dict.fromkeys(item.how for item in items if item.how not in _ELSEWHERE)
-    for how in others:
-        entries = (Entry(item.label, item.kind) for item in items if item.how is how)
-        yield Section(title=f"%%ddp_{how}, first in every worker", entries=tuple(entries))
-    state = [state_entry(item) for item in items if item.how in _STATE]
-    yield Section(title="Goes along", entries=(*state, *process_entries(definitions)))
-    left = tuple(_left_out(name, why) for name, why in definitions.left_out.items())
-    yield Section(title="Left out", entries=left)
-    reasons = tuple(definitions.left_out.values())
-    notes = tuple(Entry("", note) for note in definitions.notes if not note.endswith(reasons))
-    yield Section(title="Notes", entries=notes)
-
-
-def _left_out(name: str, why: str) -> Entry:
-    return Entry(name, why.removeprefix(f"{name} "))

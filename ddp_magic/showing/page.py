@@ -13,7 +13,8 @@ from ddp_magic.showing.colours import code_html
 from ddp_magic.views import escape
 
 if TYPE_CHECKING:
-    from ddp_magic.showing.inventory import Inventory, Row, Section
+    from ddp_magic.showing.inventory import Inventory, Row
+    from ddp_magic.showing.sections import Section
     from ddp_magic.showing.surroundings import Entry
 
 __all__ = ["page"]

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ddp_magic.collect.definitions import How
-from ddp_magic.masking import mask_line
+from ddp_magic.collect.hiding import hide
 from ddp_magic.sizes import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ddp_magic.collect.definitions import Definitions, Item
+    from ddp_magic.showing.past import Past
 
 __all__ = ["Entry", "process_entries", "state_entry"]
 
@@ -30,13 +31,14 @@ class Entry(NamedTuple):
     text: str = ""
 
 
-def state_entry(item: Item) -> Entry:
+def state_entry(item: Item, past: Past) -> Entry:
     """Return what is said of a library's state."""
-    cell = f" in {item.label}" if item.label else ""
+    label = item.label or past.set.get(item.name, "")
+    cell = f" in {label}" if label else ""
     if item.how is How.CALL:
         if ".__dict__.pop(" in item.text:
             return Entry(item.name, f"deleted{cell}")
-        return Entry(mask_line(item.text, sure=True), f"called{cell}")
+        return Entry(hide(item.text), f"as{cell}")
     value = f"{item.kind}, {size(item.nbytes)}"
     match = _KEY.fullmatch(item.name)
     if match is None:

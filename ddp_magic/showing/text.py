@@ -9,7 +9,8 @@ from ddp_magic.views import escape
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ddp_magic.showing.inventory import Inventory, Row, Section
+    from ddp_magic.showing.inventory import Inventory, Row
+    from ddp_magic.showing.sections import Section
 
 __all__ = ["text"]
 
