@@ -52,6 +52,8 @@ class Item:
     """What it takes in files, for `How.VALUE` and `How.STATE`."""
     why: str = ""
     """Why a function or class does not go by source."""
+    shown: str = ""
+    """`text` for people, where that fetches a key: ``lib.set_api_key('***')``."""
 
 
 @dataclass(frozen=True, kw_only=True)

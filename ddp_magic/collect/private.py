@@ -50,7 +50,7 @@ def keep_keys(emitter: Emitter, call: str, space: dict[str, Any]) -> str:
     for node in key_nodes(tree):
         key = f"argument {len(emitter.items)}"
         value: object = eval(compile(ast.Expression(node), "<argument>", "eval"), space)
-        emitter.emit_value(key, value, How.STATE, kept(key))
+        emitter.emit_value(key, value, How.FINAL, kept(key))
         given_by[node] = ast.parse(given(key), mode="eval").body
     return ast.unparse(_Replacing(given_by).visit(tree))
 

@@ -135,8 +135,11 @@ class State:
         names = {part.id for part in parts if isinstance(part, ast.Name)} & self._space.keys()
         root = function.partition(".")[0]
         if all(map(self._emitter.emit, sorted(names))) and self._emitter.emit(root):
-            text = keep_keys(self._emitter, text, self._space)
-            self._emitter.items.append(Item(name=function, how=How.CALL, text=text, label=label))
+            line = keep_keys(self._emitter, text, self._space)
+            shown = hide(text) if line != text else ""
+            self._emitter.items.append(
+                Item(name=function, how=How.CALL, text=line, label=label, shown=shown)
+            )
 
 
 def _root(target: str) -> str:
