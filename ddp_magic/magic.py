@@ -9,7 +9,14 @@ import time
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+)
 
 from ddp_magic import options, showing
 from ddp_magic.completion import completions
@@ -72,6 +79,31 @@ class DdpMagics(Magics):
         return Run(asked, whole, self.front, self.runs).execute()
 
     ddp.__doc__ = options.help_text()
+
+    @no_var_expand
+    @line_cell_magic
+    @_usage
+    def ddp_setup(self, line: str, cell: str | None = None) -> None:
+        """Run this cell here now, and first in every worker of later %%ddp cells.
+
+        ``%%ddp_setup`` begins a cell for what cannot be sent to workers, so that each has to do it
+        itself: open a connection or a file, log in, patch a library in a function, set up logging
+        or warnings, seed random generators. Workers run such cells in the order in which they first
+        ran here, before all else, in the processes that they spawn too; put what those must not
+        repeat below ``if __name__ == "__main__":``.
+
+        What the cell binds is made by each worker itself and does not travel, unless the notebook
+        has bound the name to something else since. Running the cell again replaces it.
+
+        ``%ddp_setup`` lists the setup cells, ``%ddp_setup --clear`` drops them all, and
+        ``%ddp_setup --clear 4`` drops that of Cell In[4].
+        """
+        setups = self.front.setup_cells
+        if cell is None:
+            self.front.write(setups.manage(line))
+            return
+        setups.check(line, self.front.cell(cell))
+        raise UserError("Only a cell's first line makes a setup cell. Write %%ddp_setup there.")
 
     @line_magic
     @_usage

@@ -84,7 +84,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         definitions, ranks=placement.world_size, gpus=any(placement.env.values())
     )
     definitions = replace(definitions, notes=(*definitions.notes, *found))
-    script.write(definitions, run, header=_header(options, cell, bound, placement))
+    script.write(definitions, run, header=_header(options, definitions, placement))
     return Prepared(
         options=options,
         cell=cell,
@@ -127,13 +127,14 @@ def _check_outputs(options: Options, reached: Reached, shell: Shell) -> None:
             )
 
 
-def _header(
-    options: Options, cell: Cell, bound: tuple[Bound, ...], placement: Placement
-) -> list[str]:
+def _header(options: Options, definitions: Definitions, placement: Placement) -> list[str]:
     """Return the comment lines at the head of the module."""
-    lines = [f"{cell.label} on {placement.world_size} workers: {', '.join(placement.labels)}"]
-    if bound:
-        lines.append("overrides: " + ", ".join(b.shown for b in bound))
+    label, size = definitions.cell.label, placement.world_size
+    lines = [f"{label} on {size} workers: {', '.join(placement.labels)}"]
+    if definitions.setups:
+        lines.append("first in each: " + ", ".join(definitions.setups))
+    if definitions.overrides:
+        lines.append("overrides: " + ", ".join(b.shown for b in definitions.overrides))
     if options.note:
         lines.append(f"note: {options.note}")
     return lines

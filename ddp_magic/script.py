@@ -97,20 +97,33 @@ def _render(definitions: Definitions, header: Sequence[str]) -> _Page:
     page.add("# Written by %%ddp. Definitions are in the notebook's own words where these are what")
     page.add("# is live; take() loads everything else from values.pkl. No cell runs again.")
     page.add(*_futures(definitions.flags), lines.begun())
-    for how in (How.IMPORT, How.LITERAL):
-        page.gap()
-        page.add(*(item.text for item in definitions.items if item.how is how))
-    page.gap()
-    for item in definitions.items:
-        if item.how is How.SOURCE:
-            page.add_source(item)
-        elif item.how not in (How.IMPORT, How.LITERAL):
-            page.comment(_origin(item))
-            page.add(item.text)
+    at = 0
+    for number, item in enumerate(definitions.items, 1):
+        if item.how is How.SETUP:
+            _add_items(page, definitions.items[at:number])
+            at = number
+    _add_items(page, definitions.items[at:])
     page.gap()
     page.add('if __name__ == "__main__":', f"    {lines.run()}")
     _add_classes(page, definitions)
     return page
+
+
+def _add_items(page: _Page, items: Sequence[Item]) -> None:
+    """Add what stands between two setup cells: imports and literals, then what depends on them."""
+    for how in (How.IMPORT, How.LITERAL):
+        page.gap()
+        page.add(*(item.text for item in items if item.how is how))
+    page.gap()
+    for item in items:
+        if item.how is How.SETUP:
+            page.gap()
+            page.comment("%%ddp_setup, which runs first in every worker and in what that spawns:")
+        if item.first_line:
+            page.add_source(item)
+        elif item.how not in (How.IMPORT, How.LITERAL):
+            page.comment(_origin(item))
+            page.add(item.text)
 
 
 def _add_classes(page: _Page, definitions: Definitions) -> None:
@@ -165,5 +178,6 @@ def _program(definitions: Definitions, page: _Page) -> dict[str, object]:
         "filenames": definitions.filenames,
         "left_out": definitions.left_out,
         "values": [i.name for i in definitions.items if i.how in (How.VALUE, How.LITERAL)],
+        "setups": definitions.setups,
         "arguments": arguments,
     }

@@ -15,12 +15,15 @@ from IPython.utils.PyColorize import theme_table
 
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
+from ddp_magic.setups import Setups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+
+    from ddp_magic.collect.setup import Setup
 
 __all__ = ["Shell", "Ui"]
 
@@ -51,15 +54,19 @@ class Shell:
 
     Attributes:
         cells: What ran, as far as a run has looked at it.
+        setup_cells: The %%ddp_setup cells.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self.cells = Cells(self)
+        self.setup_cells = Setups(self, shell.transform_cell, shell.user_ns_hidden)
         self._raw = ""
         self._undo = ExitStack()
-        shell.events.register("pre_run_cell", self._before_cell)
-        self._undo.callback(shell.events.unregister, "pre_run_cell", self._before_cell)
+        self._on("pre_run_cell", self._before_cell)
+        self._on("pre_run_cell", self.setup_cells.begin)
+        self._on("post_run_cell", self.setup_cells.end)
+        self._add(shell.input_transformers_cleanup, _without_magic_line(self.setup_cells))
 
     def listen(self, complete: Callable[[str, str, dict[str, Any], str], list[str]]) -> None:
         """Complete %%ddp lines, and tolerate comment lines above one."""
@@ -78,6 +85,10 @@ class Shell:
         register = completion_matcher(identifier="ddp_magic", api_version=2)
         self._add(self._shell.Completer.custom_matchers, register(match))
         self._add(self._shell.input_transformers_cleanup, _magic_first)
+
+    def _on(self, event: str, act: Callable[..., None]) -> None:
+        self._shell.events.register(event, act)
+        self._undo.callback(self._shell.events.unregister, event, act)
 
     def _add(self, listed: list[Any], item: object) -> None:
         listed.append(item)
@@ -104,7 +115,13 @@ class Shell:
 
     def transform(self, text: str) -> str:
         """Return the Python that IPython makes of a cell's text."""
-        return self._shell.transform_cell(text)
+        with self.setup_cells.aside():
+            return self._shell.transform_cell(text)
+
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """The %%ddp_setup cells, in the order in which they first ran."""
+        return self.setup_cells.kept
 
     def label(self, filename: str) -> str | None:
         """Return ``Cell In[3]`` for a code object's file name, None where it is no cell's."""
@@ -189,6 +206,17 @@ class Shell:
         """The message that runs the cell."""
         kernel: Any = getattr(self._shell, "kernel", None)
         return kernel.get_parent() or {}
+
+
+def _without_magic_line(setups: Setups) -> Callable[[list[str]], list[str]]:
+    """Return the transformer that makes an ordinary cell of a %%ddp_setup cell."""
+
+    def transform(lines: list[str]) -> list[str]:
+        return setups.as_ordinary(lines)
+
+    # so that a terminal goes on asking for lines, as below any cell magic
+    transform.has_side_effects = True  # type: ignore[attr-defined]
+    return transform
 
 
 def _ddp_line(context: CompletionContext) -> str:

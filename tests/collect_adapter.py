@@ -15,7 +15,11 @@ from ddp_magic.collect import Cell, Collector, Definitions
 from ddp_magic.rundir import RunDir
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from IPython.core.interactiveshell import InteractiveShell
+
+    from ddp_magic.collect.setup import Setup
 
 __all__ = ["WORKER", "FakeNotebook", "collect", "define"]
 
@@ -41,6 +45,7 @@ class FakeNotebook:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self.user_ns: dict[str, Any] = shell.user_ns
+        self.setups: Sequence[Setup] = ()
 
     @property
     def flags(self) -> int:

@@ -17,7 +17,9 @@ from ddp_magic.collect.emit import Emitter
 from ddp_magic.collect.history import History
 from ddp_magic.collect.lines import FINAL, finished, taken
 from ddp_magic.collect.listing import Listing
+from ddp_magic.collect.overriding import emit_override
 from ddp_magic.collect.pitfalls import pitfalls, places
+from ddp_magic.collect.preamble import Preamble
 from ddp_magic.collect.private import keep_arguments, keep_body
 from ddp_magic.collect.state import State, process_state, search_path
 from ddp_magic.collect.texts import Texts
@@ -57,7 +59,11 @@ class Collector:
         self._texts = Texts(notebook, self._flags, cells)
         self._history = History(notebook, self._texts, cells)
         self._emitter = Emitter(notebook, run, self._texts, self._history)
-        self._state = State(notebook.user_ns, self._history, self._emitter)
+        self._preamble = Preamble(
+            notebook.setups, notebook.user_ns, self._texts, self._history, self._emitter
+        )
+        labels = self._preamble.labels
+        self._state = State(notebook.user_ns, self._history, self._emitter, labels)
         self._seen: set[CodeType] = set()
         self._names: set[str] = set()
         self._guessed: set[str] = set()
@@ -76,6 +82,7 @@ class Collector:
         self._body = read_body(self._cell, self._notebook)
         rules.refuse_addresses(self._body.tree, "The cell")
         rules.refuse_second_group(self._body.tree)
+        self._add_setups()
         reads = {n for n in self._body.reads if self._emitter.wanted(n)}
         self._follow(self._body.code, reads)
         self._run_queue()
@@ -99,13 +106,17 @@ class Collector:
             PlaceError: The disk is full.
         """
         for bound in overrides:
-            self._emitter.override(bound)
+            emit_override(self._emitter, bound)
+            self._preamble.override(bound)
         self._run_queue()
         emitter = self._emitter
-        emitter.emit_value(FINAL, process_state(seeded=self._history.seeded), How.FINAL, finished())
-        emitter.segments.close()
+        state = process_state(seeded=self._history.seeded)
+        state = {name: kept for name, kept in state.items() if name not in self._preamble.seeded}
+        emitter.emit_value(FINAL, state, How.FINAL, finished())
+        sent = emitter.segments.close()
         listing = Listing(self._texts, self._cell, self._body.text)
         listing.add_sources(emitter.items)
+        listing.add_cells(setup.cell for setup in self._preamble.setups)
         listing.add_code(self._seen)
         listing.add_values(emitter.by_value)
         drifted = changed_on_disk(self._packages())
@@ -123,9 +134,25 @@ class Collector:
             argv=self._argv,
             segments=tuple(emitter.segments.names),
             left_out={**self._hidden(), **emitter.failures},
-            notes=(*self._notes(), *drifted, *self._state.notes, *self._computed(overrides)),
+            notes=(
+                *self._preamble.notes,
+                *self._notes(),
+                *drifted,
+                *self._state.notes,
+                *self._computed(overrides),
+                *sent,
+            ),
+            setups=tuple(self._preamble.labels),
             objects=emitter.objects,
         )
+
+    def _add_setups(self) -> None:
+        """Put the setup cells first, each behind what it needs."""
+        for setup in self._preamble.setups:
+            self._follow(setup.body.code, self._preamble.reads(setup))
+            self._run_queue(early=True)
+            self._preamble.add(setup, self._seen, self._names)
+        self._preamble.finish()
 
     def pitfalls(self, definitions: Definitions, *, ranks: int, gpus: bool) -> list[str]:
         """Say what would quietly go wrong on so many workers, after `finish`."""
@@ -138,7 +165,7 @@ class Collector:
             values, [*own, *places(definitions, self._texts)], names, ranks=ranks, gpus=gpus
         )
 
-    def _run_queue(self) -> None:
+    def _run_queue(self, *, early: bool = False) -> None:
         """Follow queued code until nothing new turns up."""
         queue = self._emitter.queue
         items = -1
@@ -149,7 +176,7 @@ class Collector:
                 if code not in self._seen:
                     self._follow(code, {n for n in facts(code).reads if self._emitter.wanted(n)})
             self._emit_by_string()
-            self._state.emit(self._packages())
+            self._state.emit(self._packages(), early=early)
 
     def _follow(self, code: CodeType, reads: set[str]) -> None:
         said = facts(code)

@@ -23,6 +23,8 @@ class How(StrEnum):
     IMPORT = "import"
     LITERAL = "literal"
     SOURCE = "source"
+    SETUP = "setup"
+    """A %%ddp_setup cell, which runs again in each worker."""
     VALUE = "value"
     STATE = "state"
     """A library's attribute that the notebook has set, by its live value."""
@@ -98,6 +100,8 @@ class Definitions:
     """Names that only unreached code reads and that cannot be sent, each with the reason."""
     notes: tuple[str, ...]
     """Sentences that the user should see before the run."""
+    setups: tuple[str, ...] = ()
+    """The %%ddp_setup cells, in the order in which they run in a worker."""
     objects: dict[str, Any] = field(repr=False)
     """The kernel's own functions and classes that went by source, by name."""
 

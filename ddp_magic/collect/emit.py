@@ -14,20 +14,20 @@ from ddp_magic.collect import code as codes
 from ddp_magic.collect.definitions import How, Item
 from ddp_magic.collect.explain import explain
 from ddp_magic.collect.imports import import_line
-from ddp_magic.collect.lines import kept, taken
+from ddp_magic.collect.lines import taken
 from ddp_magic.collect.literals import is_literal
 from ddp_magic.collect.mentions import strings_in
 from ddp_magic.collect.provable import Proof, Unproved, names_at_definition, prove
 from ddp_magic.collect.segments import Segments, WriteError
 from ddp_magic.collect.texts import methods
-from ddp_magic.errors import CollectError
 from ddp_magic.pickling import Sender
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ddp_magic.collect.history import History
     from ddp_magic.collect.notebook import Notebook
     from ddp_magic.collect.texts import Texts
-    from ddp_magic.overrides import Bound
     from ddp_magic.pickling import BlobWriter
     from ddp_magic.rundir import RunDir
 
@@ -53,6 +53,7 @@ class Emitter:
         failures: Why a name cannot be sent.
         objects: What went by source, by name.
         by_value: Functions and classes that went by value.
+        made: Objects (by id) that the worker's setup cells make, and what gives them there.
     """
 
     def __init__(self, notebook: Notebook, run: RunDir, texts: Texts, history: History) -> None:
@@ -63,6 +64,7 @@ class Emitter:
         self._states: dict[str, _State] = {}
         self._whys: dict[str, str] = {}
         self.packages: set[str] = set()
+        self.made: dict[int, str] = {}
         self.segments = Segments(run, self._sender)
         self.items: list[Item] = []
         self.queue: list[CodeType] = []
@@ -79,6 +81,7 @@ class Emitter:
             filename=self._texts.label,
             by_value=self._note_by_value,
             packages=self.packages,
+            made=self.made,
         )
 
     def wanted(self, name: str) -> bool:
@@ -88,6 +91,15 @@ class Emitter:
     def known(self, name: str) -> bool:
         """Whether the name has been emitted, or has failed."""
         return name in self._states
+
+    def take_as_bound(self, names: Iterable[str]) -> None:
+        """Emit no such names: a setup cell binds them."""
+        self._states.update(dict.fromkeys(names, _State.DONE))
+
+    def forget(self, name: str) -> bool:
+        """Let a name be emitted again; returns whether it was."""
+        self.objects.pop(name, None)
+        return self._states.pop(name, None) is not None
 
     def emit(self, name: str) -> bool:
         """Put a name into the module, with all that it needs; False if it cannot be sent."""
@@ -146,23 +158,6 @@ class Emitter:
                 why=self._whys.get(name, ""),
             )
         )
-
-    def override(self, bound: Bound) -> None:
-        """Put an override into the module: something is set, or an argument kept for the body.
-
-        Raises:
-            CollectError: Its value, or the variable that it changes, cannot be sent.
-        """
-        if bound.kind == "path" and not self.emit(bound.root):
-            raise CollectError(self.failures[bound.root])
-        imports = "".join(f"__import__({name!r})\n" for name in bound.modules)
-        setting = f"{imports}{bound.place} = "
-        if bound.kind != "argument" and is_literal(bound.name, bound.value):
-            self._add(Item(name=bound.key, how=How.OVERRIDE, text=setting + repr(bound.value)))
-            return
-        text = kept(bound.key) if bound.kind == "argument" else setting + taken(bound.key)
-        if not self.emit_value(bound.key, bound.value, How.OVERRIDE, text):
-            raise CollectError(self.failures[bound.key])
 
     def _emit_read_while_loading(self, mark: int) -> None:
         """Emit what code in a value reads: unpickling may run it.

@@ -38,6 +38,7 @@ class History:
         self._notebook = notebook
         self._texts = texts
         self._cells = cells
+        self._setups = {setup.filename for setup in notebook.setups}
         self._imports: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._stars: set[str] = set()
         for _, found in self._read(dict.fromkeys([*cells.importing, *cells.magic])):
@@ -92,8 +93,11 @@ class History:
 
     @cached_property
     def seeded(self) -> bool:
-        """Whether a cell has seeded a random generator, by itself or in a function it calls."""
-        cells = [*self._cells.seeding, *self._cells.magic]
+        """Whether a cell has seeded a random generator, by itself or in a function it calls.
+
+        Setup cells do that in the workers too.
+        """
+        cells = {*self._cells.seeding, *self._cells.magic} - self._setups
         calls = (call for _, read in self._read(cells) for call in read.calls)
         return any(self._seeds(call.function) for call in calls)
 

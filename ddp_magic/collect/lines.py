@@ -6,7 +6,18 @@ They import by expression, so that no name of ours is in the user's namespace, a
 
 from __future__ import annotations
 
-__all__ = ["BODY", "FINAL", "begun", "finished", "given", "kept", "refilled", "run", "taken"]
+__all__ = [
+    "BODY",
+    "FINAL",
+    "begun",
+    "finished",
+    "given",
+    "kept",
+    "refilled",
+    "run",
+    "set_up",
+    "taken",
+]
 
 BODY = "text of the cell"
 """The segment of a body that holds a key."""
@@ -37,6 +48,11 @@ def given(key: str) -> str:
 def refilled(target: str, key: str) -> str:
     """Return the statement that puts the next value into an imported container."""
     return _call("values", "refill", f"{target}, {_quoted(key)}")
+
+
+def set_up(label: str, first_line: int) -> str:
+    """Return the statement that runs the setup cell whose text is the next value."""
+    return _call("setups", "run", f"{_quoted(label)}, {first_line}, {taken(label)}")
 
 
 def finished() -> str:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ddp_magic.collect.setup import Setup
 
 __all__ = ["Cell", "Notebook"]
 
@@ -34,6 +39,11 @@ class Notebook(Protocol):
     @property
     def flags(self) -> int:
         """Compiler flags of the session: ``from __future__`` imports that cells have made."""
+        ...
+
+    @property
+    def setups(self) -> Sequence[Setup]:
+        """The %%ddp_setup cells, in the order in which they first ran."""
         ...
 
     def transform(self, text: str) -> str:

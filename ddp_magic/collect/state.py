@@ -22,8 +22,11 @@ from ddp_magic.collect.private import keep_keys
 from ddp_magic.pickling.objects import importable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from ddp_magic.collect.emit import Emitter
     from ddp_magic.collect.history import History
+    from ddp_magic.collect.statements import Statements
 
 __all__ = ["State", "process_state", "search_path"]
 
@@ -42,7 +45,13 @@ class State:
         notes: What cannot go along.
     """
 
-    def __init__(self, space: dict[str, Any], history: History, emitter: Emitter) -> None:
+    def __init__(
+        self,
+        space: dict[str, Any],
+        history: History,
+        emitter: Emitter,
+        setups: Collection[str] = (),
+    ) -> None:
         self._space = space
         self._history = history
         self._emitter = emitter
@@ -53,13 +62,30 @@ class State:
             package = line.split()[1].partition(".")[0] if line else ""
             if package and package not in _OF_NOTEBOOKS:
                 self._packages[root] = package
-        self._found = list(history.beginning(self._packages)) if self._packages else []
+        found = list(history.beginning(self._packages)) if self._packages else []
+        again = [cell for label, cell in found if label in setups]
+        places = (n for n, (label, _) in enumerate(found) if label in setups)
+        self._found = [each for each in found if each[0] not in setups]
+        self._before_setups = next(places, len(found))
+        self._late = {target for cell in again for target in cell.targets}
+        self._late |= {call.function.rpartition(".")[0] for cell in again for call in cell.calls}
         self.notes: list[str] = []
 
-    def emit(self, packages: set[str]) -> None:
-        """Emit what belongs to packages that workers import (or to the standard library)."""
+    def emit(self, packages: set[str], *, early: bool = False) -> None:
+        """Emit what belongs to packages that workers import (or to the standard library).
+
+        Args:
+            packages: Those packages.
+            early: Setup cells follow: only what was done before them and what they leave alone.
+        """
         used = packages | _STANDARD
-        for number, (label, cell) in enumerate(self._found):
+        held = self._late - self._done if early else set[str]()
+        self._done |= held
+        self._emit(self._found[: self._before_setups] if early else self._found, used)
+        self._done -= held
+
+    def _emit(self, found: list[tuple[str, Statements]], used: set[str]) -> None:
+        for number, (label, cell) in enumerate(found):
             for target in cell.targets:
                 if self._is_due(target, used):
                     self._emit_target(target, label)

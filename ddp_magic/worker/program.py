@@ -7,7 +7,6 @@ Everything is compiled under the notebook's names, so that tracebacks, warnings 
 from __future__ import annotations
 
 import ast
-import asyncio
 import builtins
 import inspect
 import json
@@ -21,7 +20,7 @@ from ddp_magic.futures import future_flags
 from ddp_magic.pickling import Sender
 from ddp_magic.rundir import RunDir
 from ddp_magic.sourcemap import SourceMap
-from ddp_magic.worker import arguments, listing
+from ddp_magic.worker import arguments, listing, loop, setups
 from ddp_magic.worker.values import kept
 
 if TYPE_CHECKING:
@@ -58,19 +57,33 @@ class Program:
         text = self._run.main.read_text(encoding="utf-8")
         listing.fill(source_map, str(self._run.main), text, self._about["classes"])
         for code in list(self._pieces(text, source_map)):  # they may set warning filters
-            exec(code, self.namespace)
-        # what came by source goes back by name
-        sources = ((name, self.namespace[name]) for name in self._about["sources"])
+            self._execute(code)
+        # what came by source goes back by name; a setup cell may have made it or not
+        there = [name for name in self._about["sources"] if name in self.namespace]
+        sources = ((name, self.namespace[name]) for name in there)
         self._sources = {id(value): (name, value) for name, value in sources}
         listing.number_classes(self.namespace, source_map, self._about["classes"])
+
+    def _execute(self, code: CodeType) -> None:
+        try:
+            exec(code, self.namespace)
+        except Exception as error:
+            self._explain(error)
+            if code.co_filename in self._about["setups"]:
+                setups.note(error, code.co_filename)
+            raise
 
     def body(self) -> object:
         """Run the cell's body; return its last expression's value, `NO_VALUE` without one."""
         try:
-            return _run(list(self._body_codes()), self.namespace)
+            codes = list(self._body_codes())
+            value = loop.run(codes, self.namespace)
         except BaseException as error:
             self._explain(error)
             raise
+        finally:
+            loop.close()
+        return value if len(codes) > 1 else NO_VALUE
 
     def sender(self) -> Sender:
         """Return how this worker writes what the kernel will read."""
@@ -132,26 +145,6 @@ class Program:
             if isinstance(cause, NameError) and why:
                 cause.add_note(f"%%ddp could not send it: {why}")
             cause = cause.__cause__ or cause.__context__
-
-
-def _run(codes: list[CodeType], namespace: dict[str, Any]) -> object:
-    """Run the codes; in one event loop if any awaits at top level."""
-
-    async def drive() -> object:
-        value: object = None
-        for code in codes:
-            value = eval(code, namespace)
-            if code.co_flags & inspect.CO_COROUTINE:
-                value = await value  # type: ignore[misc]
-        return value
-
-    value: object = None
-    if any(code.co_flags & inspect.CO_COROUTINE for code in codes):
-        value = asyncio.run(drive())
-    else:
-        for code in codes:
-            value = eval(code, namespace)
-    return value if len(codes) > 1 else NO_VALUE
 
 
 def _fresh_main(path: str) -> dict[str, Any]:
