@@ -6,6 +6,7 @@ a value is unpickled, stands above it.
 
 from __future__ import annotations
 
+import inspect
 from enum import Enum
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
@@ -238,7 +239,7 @@ class Emitter:
         """Remember what string annotations name; `typing.get_type_hints` looks it up."""
         owners = [obj, *methods(obj)] if isinstance(obj, type) else [obj]
         for owner in owners:
-            for annotation in getattr(owner, "__annotations__", {}).values():
+            for annotation in inspect.get_annotations(owner).values():
                 self._note_words(annotation)
 
     def _note_words(self, value: Any) -> None:

@@ -43,6 +43,7 @@ _AUTOMATIC = frozenset(
         "__weakref__",
         "__doc__",
         "__annotations__",
+        "__slotnames__",
         "__firstlineno__",
         "__static_attributes__",
         "__abstractmethods__",
