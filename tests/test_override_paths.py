@@ -436,17 +436,22 @@ def test_a_path_into_what_cannot_be_sent_is_refused(kernel: KernelSide):
         kernel.define(body, given)
 
 
-def test_torch_settings_and_optimizers_are_reached(kernel: KernelSide):
-    kernel.cells(
-        "import torch\nmodel = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5))\n"
-        "opt = torch.optim.SGD(model.parameters(), lr=0.1)"
-    )
-    body = "[model[1].p, opt.param_groups[0]['lr'], torch.backends.cudnn.benchmark]"
+def test_torch_settings_models_and_optimizers_are_reached():
+    torch = pytest.importorskip("torch")
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    notebook: dict[str, Any] = {"torch": torch, "model": model, "opt": optimizer}
     line = "model.1.p=0.2 opt.param_groups.0.lr=0.3 torch.backends.cudnn.benchmark=true"
+    given = bind(notebook, line)
 
-    assert kernel.rank(body, bound(kernel, line, body)).value == [0.2, 0.3, True]
+    assert [each.place for each in given] == [
+        "model[1].p",
+        'opt.param_groups[0]["lr"]',
+        "torch.backends.cudnn.benchmark",
+    ]
+    assert given[2].modules == ("torch.backends.cudnn",)
     with pytest.raises(OverrideError) as caught:
-        bound(kernel, "model.0.weight=3", body)
+        bind(notebook, "model.0.weight=3")
     assert str(caught.value) == (
         "model.0.weight is a Parameter of the model and takes nothing else. "
         "For one of the notebook write model.0.weight={name}."
