@@ -58,12 +58,10 @@ class Collector:
         cells = cells or Cells(notebook)
         self._texts = Texts(notebook, self._flags, cells)
         self._history = History(notebook, self._texts, cells)
-        self._emitter = Emitter(notebook, run, self._texts, self._history)
-        self._preamble = Preamble(
-            notebook.setups, notebook.user_ns, self._texts, self._history, self._emitter
-        )
-        labels = self._preamble.labels
-        self._state = State(notebook.user_ns, self._history, self._emitter, labels)
+        self._emitter = Emitter(notebook, run, self._texts, self._history, cells.proofs)
+        self._preamble = Preamble(notebook, self._texts, self._history, self._emitter)
+        first = self._preamble.labels
+        self._state = State(notebook.user_ns, self._history, self._emitter, first)
         self._seen: set[CodeType] = set()
         self._names: set[str] = set()
         self._guessed: set[str] = set()
@@ -110,15 +108,10 @@ class Collector:
             self._preamble.override(bound)
         self._run_queue()
         emitter = self._emitter
-        state = process_state(seeded=self._history.seeded)
-        state = {name: kept for name, kept in state.items() if name not in self._preamble.seeded}
+        state = self._preamble.not_seeded(process_state(seeded=self._history.seeded))
         emitter.emit_value(FINAL, state, How.FINAL, finished())
         sent = emitter.segments.close()
-        listing = Listing(self._texts, self._cell, self._body.text)
-        listing.add_sources(emitter.items)
-        listing.add_cells(setup.cell for setup in self._preamble.setups)
-        listing.add_code(self._seen)
-        listing.add_values(emitter.by_value)
+        listing = self._listing()
         drifted = changed_on_disk(self._packages())
         return Definitions(
             cell=self._cell,
@@ -134,17 +127,18 @@ class Collector:
             argv=self._argv,
             segments=tuple(emitter.segments.names),
             left_out={**self._hidden(), **emitter.failures},
-            notes=(
-                *self._preamble.notes,
-                *self._notes(),
-                *drifted,
-                *self._state.notes,
-                *self._computed(overrides),
-                *sent,
-            ),
+            notes=(*self._notes(), *drifted, *self._computed(overrides), *sent),
             setups=tuple(self._preamble.labels),
             objects=emitter.objects,
         )
+
+    def _listing(self) -> Listing:
+        listing = Listing(self._texts, self._cell, self._body.text)
+        listing.add_sources(self._emitter.items)
+        listing.add_cells(setup.cell for setup in self._preamble.setups)
+        listing.add_code(self._seen)
+        listing.add_values(self._emitter.by_value)
+        return listing
 
     def _add_setups(self) -> None:
         """Put the setup cells first, each behind what it needs."""
@@ -249,8 +243,9 @@ class Collector:
         return computed.notes(overrides, self._history, names, self._notebook.user_ns)
 
     def _notes(self) -> list[str]:
-        return [
+        left = [
             f"{name} stays behind, and code that reads it will fail: {why}"
             for name, why in self._emitter.failures.items()
             if name not in self._guessed - self._names
         ]
+        return [*self._preamble.notes, *left, *self._state.notes]

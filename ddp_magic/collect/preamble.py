@@ -22,11 +22,12 @@ from ddp_magic.errors import CollectError
 from ddp_magic.sourcemap import COMMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable
     from types import CodeType
 
     from ddp_magic.collect.emit import Emitter
     from ddp_magic.collect.history import History
+    from ddp_magic.collect.notebook import Notebook
     from ddp_magic.collect.setup import Setup
     from ddp_magic.collect.texts import Texts
     from ddp_magic.overrides import Bound
@@ -42,28 +43,21 @@ class Preamble:
     """Emits setup cells, each with what it needs before it.
 
     Args:
-        setups: The notebook's.
-        space: The notebook's namespace.
+        notebook: The live shell.
         texts: Names their cells for this run.
         history: What cells imported.
         emitter: Takes the items.
 
     Attributes:
         setups: In the order in which they run.
-        seeded: Libraries whose random generators the setup cells have seeded.
     """
 
     def __init__(
-        self,
-        setups: Sequence[Setup],
-        space: dict[str, Any],
-        texts: Texts,
-        history: History,
-        emitter: Emitter,
+        self, notebook: Notebook, texts: Texts, history: History, emitter: Emitter
     ) -> None:
-        self.setups = [_labelled(setup, texts) for setup in in_order(setups)]
-        self.seeded: set[str] = set()
-        self._space = space
+        self.setups = [_labelled(setup, texts) for setup in in_order(notebook.setups)]
+        self._seeded: set[str] = set()
+        self._space = space = notebook.user_ns
         self._emitter = emitter
         self._names: dict[str, set[str]] = {}
         self._again: dict[str, None] = {}
@@ -117,7 +111,7 @@ class Preamble:
             told = f"The setup cell {label} needs it, and runs first in every worker."
             raise CollectError("\n".join([*failed, told]))
         if setup.seeds:
-            self.seeded |= seeded(reached, self._space)
+            self._seeded |= seeded(reached, self._space)
         self._names[label] = {*names, *setup.body.reads}
         self._emit_text(setup)
         self._keep_promise(setup)
@@ -137,6 +131,13 @@ class Preamble:
         """Give names that the notebook has set again since their setup cell its value again."""
         for name in self._again:
             self._emitter.emit(name)
+
+    def not_seeded(self, state: dict[str, Any]) -> dict[str, Any]:
+        """Return the state of the process without the generators that setup cells seed.
+
+        A rank may seed them with its own number, and goes on from there.
+        """
+        return {name: kept for name, kept in state.items() if name not in self._seeded}
 
     def override(self, bound: Bound) -> None:
         """Let setup cells read an override that was just emitted.
