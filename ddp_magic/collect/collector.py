@@ -60,8 +60,7 @@ class Collector:
         self._history = History(notebook, self._texts, cells)
         self._emitter = Emitter(notebook, run, self._texts, self._history, cells.proofs)
         self._preamble = Preamble(notebook, self._texts, self._history, self._emitter)
-        first = self._preamble.labels
-        self._state = State(notebook.user_ns, self._history, self._emitter, first)
+        self._state = State(notebook.user_ns, self._history, self._emitter, self._preamble.labels)
         self._seen: set[CodeType] = set()
         self._names: set[str] = set()
         self._guessed: set[str] = set()
