@@ -74,6 +74,12 @@ def notes(
             for name in held[:_MOST]:
                 label = history.label(trace.last(name).cell)
                 found.append(_note(bound, name, trace, label, space[name]))
+            if more := held[_MOST:]:
+                names = ", ".join(more[:3]) + (", ..." if len(more) > 3 else "")
+                found.append(
+                    f"{len(more)} more values were made from {bound.name} and keep what it was: "
+                    f"{names}"
+                )
     return found
 
 

@@ -81,6 +81,8 @@ def _assigned(
 
 
 def _plain(node: ast.AST) -> Step:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return Step((node,), frozenset({node.name}))
     return Step((node,), frozenset(name for name, _, binds in uses(node) if binds))
 
 
