@@ -36,9 +36,9 @@ _PICTURES = frozenset(
     {"IPython", "bokeh", "ipywidgets", "matplotlib", "plotly", "pylab", "seaborn", "tqdm"}
 )
 _HARMLESS = re.compile(
-    r"(^|[._])(save\w*|dump\w*|write\w*|print\w*|display|show\w*|plot\w*|draw\w*|info|debug|warn"
+    r"(save\w*|dump\w*|write\w*|print\w*|display|show\w*|plot\w*|draw\w*|info|debug|warn"
     r"|warning|error|critical|exception|log|sleep|collect|clear|empty_cache|synchronize|download\w*"
-    r"|makedirs|summary|shuffle|rmtree|copy\w*|exit|stack\w*|get\w*|is\w*|has\w*|version|test\w*)$"
+    r"|makedirs|summary|shuffle|rmtree|copy\w*|exit|stack\w*|get\w*|is\w*|has\w*|version|test\w*)"
 )
 
 
@@ -104,7 +104,10 @@ def _when(cell: tuple[str, str]) -> int:
 def _may_matter(call: Call, space: Mapping[str, Any], packages: Collection[str]) -> bool:
     """Whether a call may have changed a library that the workers use, or the process."""
     function = call.function
-    if _CARRIED.match(function) or _HARMLESS.search(function) or statements.seeds(function):
+    harmless = _HARMLESS.fullmatch(function.rpartition(".")[2])
+    if _CARRIED.match(function) or statements.seeds(function):
+        return False
+    if harmless and not statements.configures(function):
         return False
     root = space.get(re.split(r"[.\[(]", function, maxsplit=1)[0])
     if isinstance(root, FunctionType) and root.__module__ == "__main__":
