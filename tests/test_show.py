@@ -80,7 +80,7 @@ def test_the_table_says_where_from_how_and_why_not_by_source(kernel: KernelSide)
         name="same", how="value", origin="Cell In[2]", what="the same object as data"
     )
     assert (told["net"].what, told["new"].what) == ("an older Net", "Net of Cell In[5]")
-    assert (told["square"].what, told["square"].why) == ("lambda", "a lambda has no def")
+    assert (told["square"].what, told["square"].why) == ("lambda", "a lambda is no def")
 
 
 def test_state_overrides_and_what_is_left_out_are_listed(kernel: KernelSide, tmp_path):
