@@ -21,6 +21,32 @@ model = object()
 history = [1.0]
 _hidden = 1
 """
+CONFIGS = """
+import math, types
+from dataclasses import dataclass
+class Flat:
+    lr = 0.1
+    def run(self): raise RuntimeError
+    @property
+    def asked(self): raise RuntimeError
+    def __getattr__(self, name): raise RuntimeError
+class Slots:
+    __slots__ = ("lr", "unset")
+@dataclass
+class Args:
+    lr: float = 0.1
+class Loud(dict):
+    def __getitem__(self, key): raise RuntimeError
+    def __iter__(self): raise RuntimeError
+    keys = items = values = __len__ = __contains__ = __iter__
+cfg = {"optim": {"lr": 0.1, "betas": [0.9, 0.99]}, "name": "x", "not a name": 1, 3: 4}
+flat = Flat(); flat.deep = {"a": 1}; flat._own = 2
+slots = Slots(); slots.lr = 1
+args = Args()
+loud = Loud(lr=1)
+self_held = {}; self_held["self_held"] = self_held
+settings = types.ModuleType("settings"); settings.LR = 1; settings.f = len
+"""
 
 
 @pytest.fixture(name="notebook", scope="module")
@@ -97,3 +123,52 @@ def test_objects_that_refuse_to_be_looked_at_are_passed_over(notebook: dict[str,
             raise RuntimeError(name)
 
     assert completions("%%ddp ep", "ep", {**notebook, "shy": Shy()}) == ["epochs="]
+
+
+STEPS = [
+    ("cf", ["cfg.", "cfg="]),
+    ("cfg.", ["cfg.name=", "cfg.optim.", "cfg.optim="]),
+    ("cfg.optim.", ["cfg.optim.betas.", "cfg.optim.betas=", "cfg.optim.lr="]),
+    ("cfg.optim.betas.", ["cfg.optim.betas.0=", "cfg.optim.betas.1="]),
+    ("cfg.optim.b", ["cfg.optim.betas.", "cfg.optim.betas="]),
+    ("cfg.none.", []),
+    ("cfg.name.", []),
+    ("flat.", ["flat.deep.", "flat.deep="]),
+    ("Flat.", ["Flat.lr="]),
+    ("slots.", ["slots.lr="]),
+    ("args.", ["args.lr="]),
+    ("Args.", ["Args.lr="]),
+    ("loud.", ["loud.lr="]),
+    ("self_held.self_held.", ["self_held.self_held.self_held.", "self_held.self_held.self_held="]),
+    ("settings.", ["settings.LR="]),
+    ("math.", []),
+]
+
+
+@pytest.mark.parametrize(("word", "offered"), STEPS, ids=[word for word, _ in STEPS])
+def test_tab_goes_into_configurations_without_running_them(word: str, offered: list[str]) -> None:
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(CONFIGS, namespace)
+
+    assert completions(f"%%ddp {word}", word, namespace) == sorted(offered)
+
+
+CALLED = [
+    ("ep", "model.train(epochs=3)", ["epochs="]),
+    ("ep", "x = [tune(i, epochs=3) for i in y]", ["epochs="]),
+    ("mod", "model.train(epochs=3)", []),
+    ("model.", "model.train(epochs=3)", ["model.train."]),
+    ("model.train.", "model.train(epochs=3, lr=1)", ["model.train.epochs=", "model.train.lr="]),
+    ("wid", "def main(width=3): ...\nmain()", ["width="]),
+    ("st", "fit(m)", ["steps="]),
+    ("ep", "model.train(epochs=", ["epochs="]),
+]
+
+
+@pytest.mark.parametrize(("word", "body", "offered"), CALLED)
+def test_tab_knows_what_the_cell_passes(
+    word: str, body: str, offered: list[str], notebook: dict[str, Any]
+) -> None:
+    known = {**notebook, "Trainer": None} if not body.endswith("=") else notebook
+
+    assert completions(f"%%ddp {word}", word, known, body) == offered

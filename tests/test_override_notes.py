@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from ddp_magic import overrides
+from ddp_magic.collect import code as codes
+from ddp_magic.collect import computed
 from ddp_magic.options import parse
 from tests.kernel_side import KernelSide, kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ddp_magic.collect.history import History
 
 __all__ = ["kernel"]
 
@@ -101,10 +110,6 @@ CASES = {
         ),
         body="lr, cfg, Kept",
     ),
-    "in a timed cell": Told(
-        ("lr = 3e-4", "%%time\ncfg = [lr]"),
-        (f"cfg was made from lr in Cell In[2] and keeps 0.0003. {RERUN}",),
-    ),
     "a secret": Told(
         ("api_key = 'abc'", "cfg = {'key': api_key}"),
         (f"cfg was made from api_key in Cell In[2] and keeps its old value. {RERUN}",),
@@ -146,27 +151,53 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_value_that_was_made_from_it_is_named(kernel: KernelSide, name: str):
-    case = CASES[name]
-    kernel.cells(*case.cells)
-    collector, _ = kernel.collector(case.body)
-    reached = collector.gather()
+class Cells:
+    """A history of cells that ran one after the other."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+
+    def ran(self) -> Iterator[tuple[str, str]]:
+        yield from ((f"In[{number}]", text) for number, text in enumerate(self._texts, 1))
+
+    def label(self, filename: str) -> str:
+        return f"Cell {filename}"
+
+
+def notes(case: Told) -> tuple[str, ...]:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    for text in case.cells:
+        exec(text, space)
+    names = codes.reads(compile(case.body, "<cell>", "exec"))
     bound = overrides.resolve(
         parse(case.line).overrides,
-        tree=reached.tree,
-        reads=reached.names,
-        stores=reached.stores,
-        user_ns=kernel.space,
+        tree=ast.parse(case.body),
+        reads=frozenset(names),
+        stores=frozenset(),
+        user_ns=space,
+    )
+    return tuple(computed.notes(bound, cast("History", Cells(case.cells)), names, space))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_value_that_was_made_from_it_is_named(name: str):
+    assert notes(CASES[name]) == CASES[name].notes
+
+
+def test_no_more_than_five_are_named():
+    names = [f"made{number}" for number in range(9)]
+    made = "\n".join(f"{name} = [lr]" for name in names)
+    found = notes(Told(("lr = 0.1", made), body=f"lr, {', '.join(names)}"))
+
+    assert len(found) == 6
+    assert found[-1] == (
+        "4 more values were made from lr and keep what it was: made5, made6, made7, ..."
     )
 
-    assert collector.finish(bound).notes == case.notes
 
-
-def test_no_more_than_five_are_named(kernel: KernelSide):
-    names = [f"made{number}" for number in range(9)]
-    kernel.cells("lr = 0.1", "\n".join(f"{name} = [lr]" for name in names))
-    collector, _ = kernel.collector(f"lr, {', '.join(names)}")
+def test_cells_are_followed_in_the_order_of_their_last_run(kernel: KernelSide):
+    kernel.cells("lr = 0.1", "%%time\ncfg = [lr]", "old = [lr]", "lr = 0.2", "old = 1")
+    collector, _ = kernel.collector("lr, cfg, old")
     reached = collector.gather()
     bound = overrides.resolve(
         parse("lr=0.5").overrides,
@@ -175,7 +206,7 @@ def test_no_more_than_five_are_named(kernel: KernelSide):
         stores=reached.stores,
         user_ns=kernel.space,
     )
-    *_, last = notes = collector.finish(bound).notes
 
-    assert len(notes) == 6
-    assert last == "4 more values were made from lr and keep what it was: made5, made6, made7, ..."
+    assert collector.finish(bound).notes == (
+        f"cfg was made from lr in Cell In[2] and keeps its old value. {RERUN}",
+    )
