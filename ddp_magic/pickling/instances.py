@@ -65,6 +65,8 @@ def plan(kind: type) -> Plan:
     """Return how instances of a type are written."""
     if issubclass(kind, BaseException):
         return _plan_exception(kind)
+    if kind.__module__ == "torch.nn.utils.parametrize":
+        return _as_it_is
     own = any(_is_notebooks(k) for k in kind.__mro__)
     if own and issubclass(kind, Enum):
         return _member
@@ -126,6 +128,12 @@ def _plan_exception(kind: type) -> Plan:
         return make, arguments, state, None, None, making.fill_exception
 
     return write
+
+
+def _as_it_is(obj: Any) -> tuple[Any, ...]:
+    """Write a parametrized module, whose class refuses: it fears for code that has changed."""
+    state = (object, None, object.__getattribute__(obj, "__dict__"))
+    return making.instance, (object, type(obj), ()), state, None, None, making.fill
 
 
 def _member(obj: Any) -> tuple[Any, ...] | None:

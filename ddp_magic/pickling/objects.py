@@ -33,7 +33,11 @@ def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
     if kind is types.FunctionType and hasattr(obj, "_clear_cache") and hasattr(obj, "registry"):
         cases = [(k, f) for k, f in obj.registry.items() if k is not object]
         return rebuild.dispatching, (obj.registry[object], cases)
-    return None
+    if kind is types.FunctionType and "_torchdynamo_orig_callable" in obj.__dict__:
+        return _compiled(obj)
+    return (
+        _BY_NAME[name](obj) if (name := f"{kind.__module__}.{kind.__name__}") in _BY_NAME else None
+    )
 
 
 def importable(obj: Any) -> bool:
@@ -147,6 +151,22 @@ def _view(obj: types.MappingProxyType[Any, Any]) -> tuple[Any, ...]:
 def _struct(obj: struct.Struct) -> tuple[Any, ...]:
     return struct.Struct, (obj.format,)
 
+
+def _compiled(obj: types.FunctionType) -> tuple[Any, ...] | None:
+    """Write a function that `torch.compile` wraps: workers compile it for themselves."""
+    closed = dict(zip(obj.__code__.co_freevars, obj.__closure__ or (), strict=True))
+    if "self" not in closed:
+        return None
+    original = obj.__dict__["_torchdynamo_orig_callable"]
+    return rebuild.compiled, (closed["self"].cell_contents, original)
+
+
+def _type_limits(obj: Any) -> tuple[Any, ...]:
+    return rebuild.type_limits, (type(obj).__name__, obj.dtype)
+
+
+_BY_NAME = {"torch.finfo": _type_limits, "torch.iinfo": _type_limits}
+"""Likewise for types of packages that may not be imported, by their names."""
 
 _REDUCERS: dict[type, Any] = {
     types.MappingProxyType: _view,

@@ -148,6 +148,18 @@ def type_parameter(kind: Any, name: str, options: dict[str, Any]) -> Any:
     return made
 
 
+def compiled(context: Any, func: Any) -> Any:
+    """Have `torch.compile` wrap a function with the options that it had."""
+    return context(func)
+
+
+def type_limits(kind: str, dtype: str) -> Any:
+    """Make a ``torch.finfo`` or ``torch.iinfo``."""
+    import torch
+
+    return getattr(torch, kind)(getattr(torch, dtype))
+
+
 def cached_property(func: Callable[..., Any], name: str | None) -> Any:
     """Make a `functools.cached_property` (with its lock, up to Python 3.11)."""
     made = functools.cached_property(func)
@@ -189,6 +201,14 @@ def logger(name: str, level: int, handlers: list[Any], *, propagate: bool) -> lo
     for handler in handlers:
         if handler not in made.handlers:
             made.addHandler(handler)
+    return made
+
+
+def parameter(kind: Any, make: Any, args: tuple[Any, ...]) -> Any:
+    """Make a parameter of the class that it has in the notebook."""
+    made = make(*args)
+    if type(made) is not kind:
+        made.__class__ = kind
     return made
 
 

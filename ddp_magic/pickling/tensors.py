@@ -36,8 +36,6 @@ def reduce(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
             "Send .detach() of it",
             obj,
         )
-    if any(getattr(obj, "names", ())):
-        return named, (obj.detach().rename(None), obj.names, obj.requires_grad), *_gradient(obj)
     strided = obj.layout is torch.strided and not obj.is_nested
     if obj.requires_grad and not strided and type(obj) is torch.Tensor:
         return rebuild.requiring_gradient, (obj.detach(),), *_gradient(obj)
@@ -46,10 +44,14 @@ def reduce(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
     plain = (utils._rebuild_tensor_v2, utils._rebuild_tensor_v3)  # noqa: SLF001
     if function in plain:
         function, args = make, _spec(obj, torch, parts)
-    elif args and args[0] in plain:  # a subclass, or one with attributes: type and state follow
-        args = (make, args[1], _spec(obj, torch, parts), *args[3:])
+    elif args and any(
+        args[0] is each for each in plain
+    ):  # a subclass, or one with attributes: type and state follow
+        function, args = typed, (args[1], _spec(obj, torch, parts), args[3])
     elif isinstance(obj, torch.nn.Parameter) and args and isinstance(args[0], torch.Tensor):
         parts.stands_for(args[0], obj)
+        if function.__module__ == "torch._utils":  # which forgets subclasses
+            function, args = rebuild.parameter, (type(obj), function, args)
     return (function, args, *rest) if rest else (function, args, *_gradient(obj))
 
 
@@ -128,12 +130,15 @@ def make(
     return tensor.requires_grad_(requires_grad)
 
 
-def named(tensor: Any, names: Sequence[str | None], requires_grad: bool) -> Any:  # noqa: FBT001
-    """Make a tensor whose dimensions have names."""
-    import warnings
+def typed(kind: type, spec: tuple[Any, ...], state: Any) -> Any:
+    """Make a tensor of a subclass, or one with attributes.
 
-    with warnings.catch_warnings(action="ignore"):  # torch has said it where they were named
-        return tensor.rename(*names).requires_grad_(requires_grad)
+    It has no gradient while its type is set, which would leave it in the middle of a graph.
+    """
+    rebuilt: Any = sys.modules["torch._tensor"]
+    *rest, requires_grad, bits = spec
+    made = rebuilt._rebuild_from_type_v2(make, kind, (*rest, False, bits), state)  # noqa: SLF001
+    return made.requires_grad_(requires_grad)
 
 
 def storage_ref(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
