@@ -129,6 +129,8 @@ OFFERED = [
     ("%%ddp --output model,his", ["history"]),
     ("%%ddp ep", ["epochs="]),
     ("%%ddp Trainer.e", ["Trainer.epochs="]),
+    ("%%ddp cfg.optim.|\nprint(cfg)", ["cfg.optim.lr="]),
+    ("%%ddp \\\n  wei|\ntune(weight=1)", ["weight="]),
     ("%%ddp lr={2*his", ["2*history"]),
     ("%%ddp --gpus 2\nTrainer(ep", ["epochs="]),  # IPython's own
 ]
@@ -144,7 +146,7 @@ def test_a_kernel_completes_a_line_and_shows_its_options():
         made.run(
             "%load_ext ddp_magic\n"
             "class Trainer:\n    def __init__(self, lr=0.1, epochs=3): pass\n"
-            "history, model = [1], 1"
+            "history, model, cfg = [1], 1, {'optim': {'lr': 0.1}}"
         )
         for code, words in OFFERED:
             cursor = code.find("|") if "|" in code else len(code)
