@@ -15,6 +15,7 @@ import warnings
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from ddp_magic.collect.proofs import Proofs
 from ddp_magic.collect.texts import CellText, parse
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Cells:
         importing: Cells with ``from ... import``.
         magic: Cells that are cell magics, as ``%%time``.
         seeding: Cells that may seed a random generator.
+        proofs: What was proved of what they define.
     """
 
     def __init__(self, notebook: Notebook) -> None:
@@ -58,6 +60,7 @@ class Cells:
         self.importing: list[str] = []
         self.magic: list[str] = []
         self.seeding: list[str] = []
+        self.proofs = Proofs()
 
     def update(self) -> None:
         """Look at the cells that ran since the last time."""

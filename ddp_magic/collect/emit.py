@@ -18,7 +18,7 @@ from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import taken
 from ddp_magic.collect.literals import is_literal
 from ddp_magic.collect.mentions import strings_in
-from ddp_magic.collect.provable import Proof, Unproved, names_at_definition, prove
+from ddp_magic.collect.provable import Proof, Unproved, names_at_definition
 from ddp_magic.collect.segments import Segments, WriteError
 from ddp_magic.collect.texts import methods
 from ddp_magic.pickling import Sender
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ddp_magic.collect.history import History
     from ddp_magic.collect.notebook import Notebook
+    from ddp_magic.collect.proofs import Proofs
     from ddp_magic.collect.texts import Texts
     from ddp_magic.pickling import BlobWriter
     from ddp_magic.rundir import RunDir
@@ -57,11 +58,14 @@ class Emitter:
         made: Objects (by id) that the worker's setup cells make, and what gives them there.
     """
 
-    def __init__(self, notebook: Notebook, run: RunDir, texts: Texts, history: History) -> None:
+    def __init__(
+        self, notebook: Notebook, run: RunDir, texts: Texts, history: History, proofs: Proofs
+    ) -> None:
         self._notebook = notebook
         self._space = notebook.user_ns
         self._texts = texts
         self._history = history
+        self._proofs = proofs
         self._states: dict[str, _State] = {}
         self._whys: dict[str, str] = {}
         self.packages: set[str] = set()
@@ -177,7 +181,7 @@ class Emitter:
         if not isinstance(obj, (FunctionType, type)) or name in self._whys:
             return False
         try:
-            proof = prove(name, obj, self._texts, self._space)
+            proof = self._proofs.prove(name, obj, self._texts, self._space)
         except Unproved as reason:
             self._whys[name] = str(reason)
             return False

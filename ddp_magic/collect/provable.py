@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import ast
 import functools
-import inspect
 from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.hiding import holds_key
+from ddp_magic.collect.matching import (
+    Unproved,
+    check_function,
+    evaluates_to,
+    same_doc,
+    same_literal,
+)
 from ddp_magic.collect.texts import CellText, FunctionNode, Texts, first_line, methods, unwrapped
 
 if TYPE_CHECKING:
@@ -22,19 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Proof", "Unproved", "names_at_definition", "prove"]
 
-_SCALARS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), tuple)
-_PLAIN = (
-    ast.Name,
-    ast.Attribute,
-    ast.Subscript,
-    ast.Constant,
-    ast.Tuple,
-    ast.List,
-    ast.BinOp,
-    ast.BitOr,
-    ast.expr_context,
-)
-_KEEPING = frozenset({"property", "staticmethod", "classmethod", "torch.no_grad()"})
+_WRAPPERS: dict[str, type] = {
+    "property": property,
+    "staticmethod": staticmethod,
+    "classmethod": classmethod,
+}
+_KEEPING = frozenset({*_WRAPPERS, "torch.no_grad()"})
 _AUTOMATIC = frozenset(
     {
         "__module__",
@@ -63,10 +62,6 @@ class Proof:
     label: str
     code: tuple[FunctionType, ...]
     """The functions in it."""
-
-
-class Unproved(Exception):
-    """A definition goes by value; ``str()`` says why, in a few words."""
 
 
 def prove(name: str, obj: Any, texts: Texts, space: dict[str, Any]) -> Proof:
@@ -114,80 +109,8 @@ def _prove_function(func: FunctionType, texts: Texts, space: dict[str, Any]) -> 
     cell, node = found
     if node.decorator_list:
         raise Unproved("is decorated")
-    _check_function(node, func, space)
+    check_function(node, func, space)
     return _proof(cell, node, (func,))
-
-
-def _check_function(node: FunctionNode, func: FunctionType, space: dict[str, Any]) -> None:
-    if not _same_doc(node, func.__doc__):
-        raise Unproved("its docstring was changed")
-    defaults, named = func.__defaults__ or (), func.__kwdefaults__ or {}
-    pairs = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-    written = {p.arg: default for p, default in pairs if default is not None}
-    same = (
-        len(defaults) == len(node.args.defaults)
-        and all(map(_same_literal, node.args.defaults, defaults))
-        and named.keys() == written.keys()
-        and all(_same_literal(written[key], named[key]) for key in named)
-    )
-    if not same:
-        raise Unproved("a default value is no plain literal")
-    if not _same_annotations(node, func, space):
-        raise Unproved("an annotation means something else now")
-
-
-def _same_annotations(node: FunctionNode, func: FunctionType, space: dict[str, Any]) -> bool:
-    a = node.args
-    annotated = [p for p in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg) if p]
-    written = {p.arg: p.annotation for p in annotated if p.annotation}
-    if node.returns:
-        written["return"] = node.returns
-    live = func.__annotations__
-    if written.keys() != live.keys():
-        return False
-    return all(_same_annotation(expr, live[key], space) for key, expr in written.items())
-
-
-def _same_annotation(expr: ast.expr, live: Any, space: dict[str, Any]) -> bool:
-    if isinstance(live, str):  # a string, or any expression under the __future__ feature
-        return ast.unparse(expr) in (live, repr(live))
-    return _evaluates_to(expr, live, space)
-
-
-def _evaluates_to(expr: ast.expr, live: Any, space: dict[str, Any]) -> bool:
-    if not all(isinstance(n, _PLAIN) for n in ast.walk(expr)):
-        return False
-    try:
-        value = eval(compile(ast.Expression(expr), "<annotation>", "eval"), space)
-        return bool(value is live or value == live)
-    except Exception:
-        return False
-
-
-def _same_literal(expr: ast.expr, live: Any) -> bool:
-    value = _literal(expr)
-    return type(value) is type(live) and isinstance(value, _SCALARS) and repr(value) == repr(live)
-
-
-@functools.lru_cache(maxsize=8192)
-def _literal(expr: ast.expr) -> object:
-    """Return a literal's value; something that no notebook holds for anything else."""
-    try:
-        return ast.literal_eval(expr)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return _literal
-
-
-def _same_doc(node: FunctionNode | ast.ClassDef, live: Any) -> bool:
-    written = _docstring(node)
-    if written == live or written is None or not isinstance(live, str):
-        return written == live
-    return inspect.cleandoc(written) == inspect.cleandoc(live)  # 3.13 stores it dedented
-
-
-@functools.lru_cache(maxsize=8192)
-def _docstring(node: FunctionNode | ast.ClassDef) -> str | None:
-    return ast.get_docstring(node, clean=False)
 
 
 def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
@@ -206,11 +129,11 @@ def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
         raise Unproved("has class keywords")
     bases = cls.__bases__ if node.bases else ()
     same = len(bases) == len(node.bases) and all(
-        _evaluates_to(expr, base, space) for expr, base in zip(node.bases, bases, strict=True)
+        evaluates_to(expr, base, space) for expr, base in zip(node.bases, bases, strict=True)
     )
     if not same or (not node.bases and cls.__bases__ != (object,)):
         raise Unproved("a base means something else now")
-    if not _same_doc(node, cls.__doc__):
+    if not same_doc(node, cls.__doc__):
         raise Unproved("its docstring was changed")
     _check_members(cell, node, cls, space)
     return _proof(cell, node, tuple(methods(cls)))
@@ -223,18 +146,27 @@ def _check_members(cell: CellText, node: ast.ClassDef, cls: type, space: dict[st
         raise Unproved("attributes were added or removed")
     for name, statement in written.items():
         if isinstance(statement, ast.expr):
-            if not _same_literal(statement, live[name]):
+            if not same_literal(statement, live[name]):
                 raise Unproved(f"{name} is not a literal, or was changed")
             continue
         functions = unwrapped(live[name])
-        if len(functions) != 1 or functions[0].__code__ not in cell.code:
+        known = len(functions) == 1 and functions[0].__code__ in cell.code
+        if not known or not _same_wrapper(statement, live[name], functions[0]):
             raise Unproved(f"{name} was replaced")
         func = functions[0]
         if func.__dict__.keys() - {"__wrapped__"}:
             raise Unproved(f"attributes were set on {name}")
         if func.__code__.co_firstlineno != first_line(statement):
             raise Unproved(f"{name} was replaced")
-        _check_function(statement, func, space)
+        check_function(statement, func, space)
+
+
+def _same_wrapper(statement: FunctionNode, live: Any, func: FunctionType) -> bool:
+    """Whether a member is wrapped as its decorators, each one of `_KEEPING`, say."""
+    names = [ast.unparse(decorator) for decorator in statement.decorator_list]
+    kind = _WRAPPERS.get(names[0], FunctionType) if names else FunctionType
+    inner = live.fget if kind is property else getattr(live, "__func__", live)
+    return type(live) is kind and (inner is func) == ("torch.no_grad()" not in names)
 
 
 def _members(node: ast.ClassDef) -> Iterator[tuple[str, FunctionNode | ast.expr]]:

@@ -18,6 +18,7 @@ from ddp_magic.collect.definitions import How, Item
 from ddp_magic.collect.hiding import hide
 from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import refilled, taken
+from ddp_magic.collect.packages import STANDARD, is_used, with_own
 from ddp_magic.collect.private import keep_keys
 from ddp_magic.pickling.objects import importable
 
@@ -33,7 +34,6 @@ __all__ = ["State", "process_state", "search_path"]
 _LAUNCHERS = ("os.environ", "sys.path", "sys.modules", "sys.stdin", "sys.stdout", "sys.stderr")
 _NOT_REPEATED = re.compile(r"set_device$|set_start_method$|^(atexit|signal)\.")
 _CONTAINERS = (dict, list, set)
-_STANDARD = frozenset({*sys.stdlib_module_names, "builtins"})
 _OF_NOTEBOOKS = frozenset({"IPython", "ipykernel", "ipywidgets", "matplotlib_inline", "google"})
 """Packages whose settings are the notebook's: in a worker they would make a shell."""
 
@@ -56,6 +56,7 @@ class State:
         self._history = history
         self._emitter = emitter
         self._done: set[str] = set()
+        self._used_by: tuple[set[str], set[str]] = (set(), set(STANDARD))
         self._packages: dict[str, str] = {}
         for root in history.roots:
             line = import_line(root, space[root], history) if root in space else None
@@ -78,7 +79,7 @@ class State:
             packages: Those packages.
             early: Setup cells follow: only what was done before them and what they leave alone.
         """
-        used = packages | _STANDARD
+        used = self._used(packages)
         held = self._late - self._done if early else set[str]()
         self._done |= held
         self._emit(self._found[: self._before_setups] if early else self._found, used)
@@ -96,6 +97,16 @@ class State:
                 holder = call.function.rpartition(".")[0]
                 if not call.is_setting and holder and self._is_due(holder, used):
                     self._emit_content(holder)
+
+    def _used(self, packages: set[str]) -> set[str]:
+        """Return the packages whose state matters: a patch of what an import uses does, too."""
+        if self._used_by[0] != packages:
+            used = with_own(packages) | STANDARD
+            known = frozenset(used - STANDARD)
+            others = set(self._packages.values()) - used
+            used |= {other for other in others if is_used(other, known, len(sys.modules))}
+            self._used_by = (set(packages), used)
+        return self._used_by[1]
 
     def _is_due(self, target: str, used: set[str], key: str = "") -> bool:
         if (key or target) in self._done or target.startswith(_LAUNCHERS):

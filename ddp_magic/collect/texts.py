@@ -91,7 +91,7 @@ class Texts:
 
     def __init__(self, notebook: Notebook, flags: int, cells: Cells) -> None:
         self._notebook = notebook
-        self._flags = flags
+        self.flags = flags
         self._cells = cells
         self._labels: dict[str, str] = {}
         self._taken: set[str] = set()
@@ -124,7 +124,7 @@ class Texts:
 
     def cell(self, filename: str) -> CellText | None:
         """Return the cell behind a code object's file name."""
-        found = self._cells.cell(filename, self._flags)
+        found = self._cells.cell(filename, self.flags)
         if found is not None:
             found.label = self.label(filename)
         return found
