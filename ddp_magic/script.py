@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ddp_magic.collect import lines
 from ddp_magic.collect.definitions import How
 from ddp_magic.futures import future_names
-from ddp_magic.sizes import size
+from ddp_magic.pickling import room
 from ddp_magic.sourcemap import COMMENT, Region, SourceMap
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ def _futures(flags: int) -> list[str]:
 
 def _origin(item: Item) -> str:
     """Return the comment above a line that is not the user's."""
-    if item.how in (How.FINAL, How.OVERRIDE):
+    if item.how in (How.FINAL, How.OVERRIDE, How.SETUP):
         return item.name
-    volume = f", {size(item.nbytes)}" if item.nbytes else ""
+    volume = f", {room.text(item.nbytes)}" if item.nbytes else ""
     kind = f": {item.kind}{volume}" if item.kind else ""
     return f"{item.name}{kind}" + (f", {item.label}" if item.label else "")
 

@@ -15,7 +15,7 @@ from IPython.utils.PyColorize import theme_table
 
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
-from ddp_magic.setups import Setups
+from ddp_magic.setups import Setups, attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,10 +63,9 @@ class Shell:
         self.setup_cells = Setups(self, shell.transform_cell, shell.user_ns_hidden)
         self._raw = ""
         self._undo = ExitStack()
-        self._on("pre_run_cell", self._before_cell)
-        self._on("pre_run_cell", self.setup_cells.begin)
-        self._on("post_run_cell", self.setup_cells.end)
-        self._add(shell.input_transformers_cleanup, _without_magic_line(self.setup_cells))
+        shell.events.register("pre_run_cell", self._before_cell)
+        self._undo.callback(shell.events.unregister, "pre_run_cell", self._before_cell)
+        self._undo.callback(attach(self.setup_cells, shell))
 
     def listen(self, complete: Callable[[str, str, dict[str, Any], str], list[str]]) -> None:
         """Complete %%ddp lines, and tolerate comment lines above one."""
@@ -85,10 +84,6 @@ class Shell:
         register = completion_matcher(identifier="ddp_magic", api_version=2)
         self._add(self._shell.Completer.custom_matchers, register(match))
         self._add(self._shell.input_transformers_cleanup, _magic_first)
-
-    def _on(self, event: str, act: Callable[..., None]) -> None:
-        self._shell.events.register(event, act)
-        self._undo.callback(self._shell.events.unregister, event, act)
 
     def _add(self, listed: list[Any], item: object) -> None:
         listed.append(item)
@@ -206,17 +201,6 @@ class Shell:
         """The message that runs the cell."""
         kernel: Any = getattr(self._shell, "kernel", None)
         return kernel.get_parent() or {}
-
-
-def _without_magic_line(setups: Setups) -> Callable[[list[str]], list[str]]:
-    """Return the transformer that makes an ordinary cell of a %%ddp_setup cell."""
-
-    def transform(lines: list[str]) -> list[str]:
-        return setups.as_ordinary(lines)
-
-    # so that a terminal goes on asking for lines, as below any cell magic
-    transform.has_side_effects = True  # type: ignore[attr-defined]
-    return transform
 
 
 def _ddp_line(context: CompletionContext) -> str:

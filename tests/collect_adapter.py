@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic import script
 from ddp_magic.collect import Cell, Collector, Definitions
 from ddp_magic.rundir import RunDir
+from ddp_magic.setups import Setups, attach
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,19 +41,34 @@ except Exception:
 
 
 class FakeNotebook:
-    """What collection asks of a shell, answered by a real one."""
+    """What collection asks of a shell, answered by a real one.
+
+    Attributes:
+        setup_cells: The %%ddp_setup cells.
+        said: What these said.
+    """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self.user_ns: dict[str, Any] = shell.user_ns
-        self.setups: Sequence[Setup] = ()
+        self.setup_cells = Setups(self, shell.transform_cell, shell.user_ns_hidden)
+        self.said: list[str] = []
+        attach(self.setup_cells, shell)
+
+    @property
+    def setups(self) -> Sequence[Setup]:
+        return self.setup_cells.kept
+
+    def write(self, text: str, *, stderr: bool = False) -> None:  # noqa: ARG002
+        self.said.append(text)
 
     @property
     def flags(self) -> int:
         return self._shell.compile.flags
 
     def transform(self, text: str) -> str:
-        return self._shell.transform_cell(text)
+        with self.setup_cells.aside():
+            return self._shell.transform_cell(text)
 
     def label(self, filename: str) -> str | None:
         named = self._shell.compile.format_code_name(filename)

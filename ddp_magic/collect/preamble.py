@@ -198,6 +198,7 @@ class Preamble:
         shown = "".join(f"{COMMENT}{line}\n" for line in hide(text).rstrip("\n").split("\n"))
         call = set_up(label, setup.cell.first_line)
         self._emitter.emit_value(label, text, How.SETUP, shown + call)
+        self._emitter.items[-1] = replace(self._emitter.items[-1], label=label)
 
 
 def _labelled(setup: Setup, texts: Texts) -> Setup:

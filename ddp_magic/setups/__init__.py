@@ -7,6 +7,7 @@ What runs here, and succeeds, is kept for the workers.
 
 from __future__ import annotations
 
+from ddp_magic.setups.attach import attach
 from ddp_magic.setups.kept import Setups
 
-__all__ = ["Setups"]
+__all__ = ["Setups", "attach"]
