@@ -76,6 +76,11 @@ _WORDS = re.compile(r"[A-Za-z]+\d{0,2}(?:[_./:-][A-Za-z]*\d{0,2})*")
 _ASSIGNED = re.compile(
     r"""([\w.-]+)(['"]?\s*[=:]\s*)('[^']*'?|"[^"]*"?|[({\[]|[^\s'"({\[][^\s'"]*)"""
 )
+_SPOKEN = re.compile(
+    r"""([\w.-]*(?:key|token|password|secret|bearer))(\s+(?:is\s+)?)([\w+/.~!#%&-]{8,}=*)""",
+    re.IGNORECASE,
+)
+"""As in a note: with the token abc..."""
 _PLAIN = re.compile(r"[-+]?[\d_.]+(e[-+]?\d+)?|true|false|none|[({\[].*|\$\w+", re.IGNORECASE)
 
 
@@ -161,4 +166,8 @@ def mask_line(line: str, *, sure: bool = False) -> str:
             return match[0]
         return f"{name}{equals}{MASK}"
 
-    return mask_text(_ASSIGNED.sub(masked, line))
+    def spoken(match: re.Match[str]) -> str:
+        name, between, value = match.groups()
+        return f"{name}{between}{MASK}" if looks_secret(name) and looks_random(value) else match[0]
+
+    return mask_text(_SPOKEN.sub(spoken, _ASSIGNED.sub(masked, line)))

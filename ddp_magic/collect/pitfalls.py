@@ -94,7 +94,7 @@ def pitfalls(
 
 def places(definitions: Definitions, texts: Texts) -> Iterator[Place]:
     """Yield the cells behind what was collected, if a GPU's number may stand in them."""
-    for label, lines in definitions.texts.items():
+    for label, lines in sorted(definitions.texts.items()):
         filename = definitions.filenames.get(label)
         if filename and any(map(_FIXING.search, lines.values())):
             cell = texts.cell(filename)
@@ -160,7 +160,7 @@ def _inside(name: str, root: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _children(obj: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(obj, dict):
+    if issubclass(type(obj), dict):
         items = itertools.islice(dict.items(obj), _WIDE)
         yield from ((f"[{key!r}]", value) for key, value in items if type(key) is str)
     elif type(obj) in (list, tuple):
@@ -171,7 +171,7 @@ def _children(obj: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _attributes(obj: Any) -> dict[str, Any]:
-    if isinstance(obj, (type, FunctionType, ModuleType)):
+    if issubclass(type(obj), (type, FunctionType, ModuleType)):
         return {}
     try:
         own: Any = object.__getattribute__(obj, "__dict__")

@@ -12,7 +12,7 @@ import sys
 import zlib
 from collections import deque
 from itertools import islice
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Changes:
 
 def _is_other(before: Any, now: Any) -> bool:
     """Whether a function bound the name anew (``global best``), to something else."""
-    if before is now or isinstance(now, type(sys)):
+    if before is now or type(now) is ModuleType:
         return False
     return type(before) is not type(now) or type(now) not in _SCALARS or now != before
 
@@ -101,7 +101,7 @@ def _own(obj: object) -> dict[str, Any]:
     """Return the attributes of an object of the notebook's own classes, and of plain holders."""
     kind = type(obj)
     plain = kind is SimpleNamespace or (kind.__module__, kind.__name__) == ("argparse", "Namespace")
-    if isinstance(obj, type) or not (plain or kind.__module__ == "__main__"):
+    if issubclass(kind, type) or not (plain or kind.__module__ == "__main__"):
         return {}
     try:
         own: Any = object.__getattribute__(obj, "__dict__")
@@ -146,7 +146,7 @@ def _container(obj: Any) -> Any:
 
 def _length(obj: Any) -> int:
     kind = _container(obj)
-    return len(_own(obj)) if kind is None else kind.__len__(obj)
+    return 0 if kind is None else kind.__len__(obj)
 
 
 def _parts(obj: Any) -> Iterator[Any]:
