@@ -20,7 +20,7 @@ KERNEL_ONLY = {
     "collect", "completion", "devices", "drawing", "environment", "failure",
     "follow", "gpu", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "nvml", "options", "outcome", "overrides", "prepare", "run", "runs",
-    "script", "setups", "shell", "showing", "sizes", "stacks", "views",
+    "script", "setups", "shell", "showing", "stacks", "views",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "guard", "rendezvous", "worker")
 

@@ -26,7 +26,6 @@ from ddp_magic.showing.past import recall
 from ddp_magic.showing.sections import Section
 from ddp_magic.showing.surroundings import Entry
 from ddp_magic.showing.text import text
-from ddp_magic.sizes import size
 from tests.kernel_side import KernelSide, kernel
 from tests.notebook import Notebook
 
@@ -210,15 +209,6 @@ def test_tensors_and_models_are_described():
     assert shares_memory(half, 23)
     assert not shares_memory(half, 24)
     assert not shares_memory(torch.zeros(1).expand(9), 4), "it has no more than these bytes"
-
-
-@pytest.mark.parametrize(
-    ("nbytes", "told"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (1_234_567_890, "1.23 GB"),
-     (5 * 10**12, "5 TB"), (4 * 10**15, "4e+03 TB")],
-)  # fmt: skip
-def test_bytes_are_told_with_three_digits(nbytes: int, told: str):
-    assert size(nbytes) == told
 
 
 EVIL = (

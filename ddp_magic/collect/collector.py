@@ -111,7 +111,6 @@ class Collector:
         emitter.emit_value(FINAL, state, How.FINAL, finished())
         sent = emitter.segments.close()
         listing = self._listing()
-        drifted = changed_on_disk(self._packages())
         return Definitions(
             cell=self._cell,
             body=self._shown,
@@ -126,8 +125,9 @@ class Collector:
             argv=self._argv,
             segments=tuple(emitter.segments.names),
             left_out={**self._hidden(), **emitter.failures},
-            notes=(*self._notes(), *drifted, *self._computed(overrides), *sent),
+            notes=(*self._notes(), *self._computed(overrides), *sent),
             setups=tuple(self._preamble.labels),
+            process=tuple(state),
             objects=emitter.objects,
         )
 
@@ -242,9 +242,9 @@ class Collector:
         return computed.notes(overrides, self._history, names, self._notebook.user_ns)
 
     def _notes(self) -> list[str]:
-        left = [
+        out = [
             f"{name} stays behind, and code that reads it will fail: {why}"
             for name, why in self._emitter.failures.items()
             if name not in self._guessed - self._names
         ]
-        return [*self._preamble.notes, *left, *self._state.notes]
+        return [*self._preamble.notes, *out, *changed_on_disk(self._packages()), *self._state.notes]

@@ -102,6 +102,8 @@ class Definitions:
     """Sentences that the user should see before the run."""
     setups: tuple[str, ...] = ()
     """The %%ddp_setup cells, in the order in which they run in a worker."""
+    process: tuple[str, ...] = ()
+    """What the last segment restores: random generators, by their libraries; `decimal`."""
     objects: dict[str, Any] = field(repr=False)
     """The kernel's own functions and classes that went by source, by name."""
 

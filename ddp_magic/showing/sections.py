@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Section", "place", "sections"]
 
-_SETUP = "setup"
 _STATE = (How.STATE, How.CALL)
 _HINT = "Called in the notebook, not in the workers (a %%ddp_setup cell runs in them too)"
 
@@ -41,7 +40,7 @@ def sections(definitions: Definitions, space: Mapping[str, Any], past: Past) -> 
     items = definitions.items
     overrides = tuple(Entry(bound.shown) for bound in definitions.overrides)
     yield Section(title="Overrides", entries=overrides)
-    setups = tuple(Entry("", place(item)) for item in items if item.how == _SETUP)
+    setups = tuple(Entry("", place(item)) for item in items if item.how is How.SETUP)
     yield Section(title="Runs first in every worker (%%ddp_setup)", entries=setups)
     state = (state_entry(item, past) for item in items if item.how in _STATE)
     yield Section(title="Goes along", entries=(*state, *process_entries(definitions)))
@@ -71,10 +70,12 @@ def _calls(definitions: Definitions, space: Mapping[str, Any], past: Past) -> It
     imports = [item.text.split()[1] for item in items if item.how is How.IMPORT]
     values = [item.name for item in items if item.how is How.VALUE and item.name in space]
     modules = [*imports, *definitions.modules, *(type(space[name]).__module__ for name in values)]
-    carried = {item.text for item in items if item.how is How.CALL}
+    carried = {item.shown or item.text for item in items if item.how is How.CALL}
     carried |= {item.name.removeprefix("content of ") for item in items if item.how is How.STATE}
-    setups = {item.label for item in items if item.how == _SETUP}
+    setups = {item.label for item in items if item.how is How.SETUP}
     packages = {str(module).partition(".")[0] for module in modules}
     for text, label in past.not_repeated(space, packages, carried):
-        if label not in setups and not any(n.startswith(f"{text} in ") for n in definitions.notes):
-            yield Entry(hide(text), label)
+        call = hide(text)
+        told = call in carried or any(n.startswith(f"{call} in ") for n in definitions.notes)
+        if label not in setups and not told:
+            yield Entry(call, label)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ddp_magic.collect.definitions import How
 from ddp_magic.collect.hiding import hide
-from ddp_magic.sizes import size
+from ddp_magic.pickling import room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,8 +38,8 @@ def state_entry(item: Item, past: Past) -> Entry:
     if item.how is How.CALL:
         if ".__dict__.pop(" in item.text:
             return Entry(item.name, f"deleted{cell}")
-        return Entry(hide(item.text), f"as{cell}")
-    value = f"{item.kind}, {size(item.nbytes)}"
+        return Entry(item.shown or hide(item.text), f"as{cell}")
+    value = f"{item.kind}, {room.text(item.nbytes)}"
     match = _KEY.fullmatch(item.name)
     if match is None:
         return Entry(item.name, f"set{cell}: the value that it has now ({value})")
@@ -50,6 +50,9 @@ def state_entry(item: Item, past: Past) -> Entry:
 
 def process_entries(definitions: Definitions) -> Iterator[Entry]:
     """Yield what is said of the process that the kernel is."""
+    for name in definitions.process:
+        what = "the decimal context" if name == "decimal" else f"the random generator of {name}"
+        yield Entry("", f"{what}, as it is now: the same in every worker")
     yield from (Entry(path, "on sys.path") for path in _added(definitions.path))
     if _is_changed(definitions.argv, sys.orig_argv):
         yield Entry("sys.argv", f"{list(definitions.argv)}")
