@@ -307,6 +307,19 @@ REFUSED = [
     Refused(
         "lr == 3", "'lr' is neither an option nor an override. Write name=value, as in lr=3e-4."
     ),
+    Refused(
+        "--gpus 2 cfg['optim'][0].lr=3 amp=true",
+        "cfg['optim'][0].lr is a path, and paths are written with dots. "
+        "Write `%%ddp --gpus 2 cfg.optim.0.lr=3 amp=true`.",
+    ),
+    Refused(
+        "cfg['api_key']=abc",
+        "cfg['api_key'] is a path, and paths are written with dots. Write `%%ddp cfg.api_key=***`.",
+    ),
+    Refused(
+        "cfg[a]=3",
+        "'cfg[a]=3' is neither an option nor an override. Write name=value, as in lr=3e-4.",
+    ),
     Refused("lr=", "lr= has no value. Write lr=value, or lr='' for empty text."),
     Refused("lr= -o a", "lr= has no value. Write lr=value, or lr='' for empty text."),
     Refused("lr = b=3", "lr= has no value. Write lr=value, or lr='' for empty text."),

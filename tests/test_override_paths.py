@@ -450,6 +450,13 @@ def test_torch_settings_models_and_optimizers_are_reached():
         "torch.backends.cudnn.benchmark",
     ]
     assert given[2].modules == ("torch.backends.cudnn",)
+    notebook["loader"] = torch.utils.data.DataLoader([1, 2])
+    with pytest.raises(OverrideError) as caught:
+        bind(notebook, "loader.batch_size=2")
+    assert str(caught.value) == (
+        "loader is a DataLoader, which has its batch_size from the start. Make it in the %%ddp "
+        "cell, with batch_size=... in the call, and override that."
+    )
     with pytest.raises(OverrideError) as caught:
         bind(notebook, "model.0.weight=3")
     assert str(caught.value) == (

@@ -24,6 +24,7 @@ __all__ = ["LineParser"]
 _TARGET = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _ASSIGNED = re.compile(rf"({_TARGET.pattern})=(?!=)(.*)", re.DOTALL)
 _NEGATIVE = re.compile(r"-\.?\d.*|-inf", re.DOTALL)
+_BRACKETS = re.compile(r"""\[\s*(?:(['"])(\w+)\1|(\d+))\s*\]""")
 _GLUED = re.compile(r"([^\W\d]+):?([-+]?\d[\d.e+-]*)")
 
 
@@ -200,6 +201,11 @@ class LineParser:
     def _no_override(self, start: int, word: str) -> NoReturn:
         message = f"{mask_line(word)!r} is neither an option nor an override"
         glued = _GLUED.fullmatch(word)
+        target, equals, text = word.partition("=")
+        dotted = _BRACKETS.sub(lambda key: f".{key[2] or key[3]}", target)
+        if equals and dotted != target and _TARGET.fullmatch(dotted):
+            message = f"{target} is a path, and paths are written with dots"
+            self._correct(message, start, [f"{dotted}={text}"])
         following = self.words[start + 1] if start + 1 < len(self.words) else ""
         if f"--{word}" in self.spelled and not following.startswith("="):
             self._correct(message, start, [f"--{word}"])

@@ -7,6 +7,7 @@ asked.
 from __future__ import annotations
 
 import inspect
+import itertools
 import sys
 from types import BuiltinFunctionType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def members(value: object) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {}
     if issubclass(kind, dict):
-        pairs = [*dict.items(value)][:_MOST]  # pyright: ignore[reportArgumentType]
+        pairs = itertools.islice(dict.items(value), _MOST)  # pyright: ignore[reportArgumentType]
         found.update((k, v) for k, v in pairs if type(k) is str and k.isidentifier())
     elif issubclass(kind, list):
         items = list.__iter__(value)  # pyright: ignore[reportArgumentType]

@@ -21,6 +21,10 @@ __all__ = ["require_settable", "require_taken"]
 
 _CONFIGS = frozenset({"attr", "attrs", "box", "ml_collections", "omegaconf", "pydantic", "yacs"})
 """Libraries whose objects are plain data and may refuse a value: a deep copy tells."""
+_LOADERS = frozenset(
+    {"batch_sampler", "batch_size", "dataset", "drop_last", "persistent_workers", "sampler"}
+)
+"""What a DataLoader refuses to have set once it is made."""
 _IMMUTABLE_TYPE = 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE
 
 
@@ -143,9 +147,16 @@ def _refuse(place: Place, text: str, what: str) -> NoReturn:
 
 
 def _require_kept_kind(place: Place, value: object) -> None:
-    """Refuse a number in the place of a parameter or a module of torch."""
+    """Refuse what torch refuses: a number for a parameter or module, another batch size."""
     torch: Any = sys.modules.get("torch")
-    if torch is None or place.item or not isinstance(place.holder, torch.nn.Module):
+    if torch is None or place.item:
+        return
+    if isinstance(place.holder, torch.utils.data.DataLoader) and place.key in _LOADERS:
+        raise OverrideError(
+            f"{place.holder_path} is a DataLoader, which has its {place.key} from the start. "
+            f"Make it in the %%ddp cell, with {place.key}=... in the call, and override that."
+        )
+    if not isinstance(place.holder, torch.nn.Module):
         return
     for kept, kind in (("_parameters", torch.nn.Parameter), ("_modules", torch.nn.Module)):
         if place.key in vars(place.holder)[kept] and not isinstance(value, (kind, type(None))):
