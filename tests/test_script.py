@@ -47,7 +47,7 @@ def test_the_module_reads_like_a_program(kernel: KernelSide):
 
         # Args: class, {_size(run.main.read_text(), "Args: class")}, Cell In[3]
         Args = {CALL("values", "take", '"Args"')}
-        # cfg: dict, 26 B, Cell In[2]
+        # cfg: dict, {_size(run.main.read_text(), "cfg: dict")}, Cell In[2]
         cfg = {CALL("values", "take", '"cfg"')}
         # override width=8 → width
         width = 8

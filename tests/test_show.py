@@ -327,7 +327,7 @@ def test_show_starts_nothing_leaves_nothing_and_changes_nothing(
     new = notebook.ns.keys() - names.keys()
 
     assert shown.error is None
-    assert "4 names: 1 import, 1 by source, 1 literal, 1 by value (2 MB)" in shown.out
+    assert "4 names: 1 import, 1 by source, 1 literal, 1 by value (2.0 MB)" in shown.out
     assert "\x1b" not in shown.out
     assert everything(nothing_left) == files
     assert psutil.Process().children() == processes
