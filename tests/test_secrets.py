@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from ddp_magic import options, overrides, script
+from ddp_magic.collect import How
 from ddp_magic.collect.hiding import hide, holds_key
 from ddp_magic.errors import CollectError
 from ddp_magic.masking import Suspicion, mask_line, mask_text, suspicion
@@ -370,12 +371,24 @@ def test_a_key_on_the_line_is_in_no_readable_file(kernel: KernelSide):
             "own_vault",
             "own_vault.set_api_key('***', str(1)) in Cell In[2] is not repeated in the workers.",
         ),
+        (
+            f"import own_vault; own_vault.seen = dict(); own_vault.seen['sk-{KEY}'] = 1",
+            "own_vault",
+            "own_vault.seen['***'], set in Cell In[3], is not sent to the workers.",
+        ),
     ],
 )
 def test_a_note_has_no_key(kernel: KernelSide, vault, cells: str, body: str, note: str):
     kernel.cells(*cells.replace("; ", "\n").split("\n"))
 
     assert note in kernel.define(body)[0].notes
+
+
+def test_what_is_shown_of_a_call_with_a_key_is_the_call(kernel: KernelSide, vault):
+    kernel.cells("import own_vault", f"own_vault.set_api_key('{KEY}', number=3)")
+    calls = [i for i in kernel.define("own_vault")[0].items if i.how is How.CALL]
+
+    assert [call.shown for call in calls] == ["own_vault.set_api_key('***', number=3)"]
 
 
 def test_a_refusal_has_no_key(kernel: KernelSide):

@@ -117,6 +117,9 @@ class State:
         return True
 
     def _emit_target(self, target: str, label: str) -> None:
+        if hide(target) != target:
+            self.notes.append(f"{hide(target)}, set in {label}, is not sent to the workers.")
+            return
         root = _root(target)
         try:
             live = eval(target, self._space)
