@@ -28,19 +28,28 @@ import torch, torch.distributed as dist
 dist.init_process_group()
 subprocess.Popen(["sleep", "600"])
 subprocess.Popen(["setsid", "-f", "sleep", "600"]).wait()
-def hang():
+def hang(data):
     if dist.get_rank() == 1: time.sleep(600)
     open({ready!r}, "w").close()
     dist.all_reduce(torch.ones(1))
-hang()
+hang(array)
 """
 
 
 @pytest.fixture
-def hanging(tmp_path, nothing_left):
-    """A kernel whose cell hangs in a collective, with children of the ranks."""
+def elsewhere(tmp_path, monkeypatch):
+    """Where the ranks' data lies: not in the run's directory."""
+    place = tmp_path / "blobs"
+    place.mkdir()
+    monkeypatch.setenv("DDP_MAGIC_BLOBS", str(place))
+    return place
+
+
+@pytest.fixture
+def hanging(tmp_path, nothing_left, elsewhere):
+    """A kernel whose cell hangs in a collective, with data, and with children of the ranks."""
     with kernel() as made:
-        made.run("%load_ext ddp_magic")
+        made.run("%load_ext ddp_magic\nimport numpy\narray = numpy.ones(4_000_000)")
         made.request = made.start(HANG.format(ready=str(tmp_path / "ready")))
         until((tmp_path / "ready").exists)
         yield made
@@ -50,31 +59,34 @@ def everything(place: Path) -> list[int]:
     return marked(place)
 
 
-def test_nothing_outlives_a_kernel_that_is_killed(hanging, nothing_left):
+def test_nothing_outlives_a_kernel_that_is_killed(hanging, nothing_left, elsewhere):
     pids = everything(nothing_left)
+    assert [p.name for p in elsewhere.glob("*/*.bin")] == ["0.bin"]
     os.kill(hanging.pid, signal.SIGKILL)
 
     assert len(pids) >= 8  # guard, agent, 2 workers, 4 sleeps
     assert wait_gone(pids, 10) == []
-    until(lambda: not list(nothing_left.glob("ddp_magic-*")), 10)
+    until(lambda: not [*nothing_left.glob("ddp_magic-*"), *elsewhere.iterdir()], 10)
 
 
-def test_nothing_outlives_a_kernel_and_a_guard_that_are_killed_together(hanging, nothing_left):
+def test_nothing_outlives_a_kernel_and_a_guard_that_are_killed_together(
+    hanging, nothing_left, elsewhere
+):
     pids = everything(nothing_left)
     guard = next(p for p in pids if GUARD in Path(f"/proc/{p}/cmdline").read_bytes())
     os.kill(guard, signal.SIGKILL)
     os.kill(hanging.pid, signal.SIGKILL)
 
     assert wait_gone(pids, 10) == []
-    until(lambda: not list(nothing_left.glob("ddp_magic-*")), 10)
+    until(lambda: not [*nothing_left.glob("ddp_magic-*"), *elsewhere.iterdir()], 10)
 
 
-def test_nothing_outlives_a_restart(hanging, nothing_left):
+def test_nothing_outlives_a_restart(hanging, nothing_left, elsewhere):
     pids = everything(nothing_left)
     hanging.manager.restart_kernel(now=False)
 
     assert wait_gone(pids, 10) == []
-    until(lambda: not list(nothing_left.glob("ddp_magic-*")), 10)
+    until(lambda: not [*nothing_left.glob("ddp_magic-*"), *elsewhere.iterdir()], 10)
 
 
 @pytest.mark.parametrize("victim", ["guard/__main__.py", "ddp_magic/agent.py"])

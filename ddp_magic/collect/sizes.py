@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.collect.explain import path_to
+from ddp_magic.collect.paths import path_to
 from ddp_magic.errors import CollectError
 from ddp_magic.pickling import room
 
@@ -62,10 +62,13 @@ def told(sizes: Sequence[Size], nbytes: int, seconds: float) -> list[str]:
     notes: list[str] = []
     if nbytes >= _LARGE or seconds >= _LONG:
         largest = _largest(sizes, nbytes)
-        names = f" of `{largest[0].name}`" if len(largest) == 1 else ""
-        each = ", ".join(f"{room.text(size.nbytes)} of `{size.name}`" for size in largest)
-        among = f", {each} among them" if len(largest) > 1 else ""
-        notes.append(f"sent {room.text(nbytes)}{names}{among} in {seconds:.2g} s")
+        if len(largest) == 1:
+            names = f" of `{largest[0].name}`"
+        else:
+            each = (f"{room.text(size.nbytes)} of `{size.name}`" for size in largest)
+            names = f" ({', '.join(each)})" if largest else ""
+        took = f"{seconds:.{0 if seconds > 9.9 else 1}f}"
+        notes.append(f"sent {room.text(nbytes)}{names} in {took} s")
     found = [part for size in sizes for part in size.parts if part.device != "cpu"]
     if found:
         what = "1 tensor" if len(found) == 1 else f"{len(found)} tensors"
@@ -80,7 +83,8 @@ def told(sizes: Sequence[Size], nbytes: int, seconds: float) -> list[str]:
 
 def no_room(sizes: Sequence[Size], error: room.NoRoom) -> CollectError:
     """Return the refusal of what would fill the disk or the machine."""
-    named = [size.largest for size in _largest(sizes, error.needed)]
+    found = _largest(sizes, error.needed) or sorted(sizes, key=lambda size: -size.nbytes)[:1]
+    named = [size.largest for size in found]
     listed = ", ".join(f"`{path}` is {room.text(nbytes)}" for path, nbytes in named)
     return CollectError(
         f"The cell uses {room.text(error.needed)} of the notebook's data, and {error.place} has "
@@ -91,6 +95,6 @@ def no_room(sizes: Sequence[Size], error: room.NoRoom) -> CollectError:
 
 
 def _largest(sizes: Sequence[Size], nbytes: int) -> list[Size]:
-    """Return the few that make up most of it, the largest first."""
+    """Return those that are a good part of it, the largest first."""
     ordered = sorted(sizes, key=lambda size: -size.nbytes)
-    return [size for size in ordered[:_NAMED] if 10 * size.nbytes >= nbytes] or ordered[:1]
+    return [size for size in ordered[:_NAMED] if 10 * size.nbytes >= nbytes]
