@@ -21,7 +21,6 @@ from ddp_magic.masking import (
     looks_random,
     looks_secret,
     mask_line,
-    mask_text,
     suspicion,
 )
 
@@ -33,16 +32,14 @@ __all__ = ["hide", "holds_key", "key_nodes"]
 _Pair: TypeAlias = tuple[str, ast.AST | None]
 _Span: TypeAlias = tuple[tuple[int, int], tuple[int, int], str]
 
-_NAME = re.compile(
-    r"\w*(?:key|token|passw|passphrase|pwd|secret|cred|authoriz|bearer)\w*", re.IGNORECASE
-)
+_WORD = re.compile(r"\w+")
 _QUOTED = re.compile(r"""(["'])([^"'\n]{8,})\1""")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _ASKS = re.compile(
     r"(get|load|read|fetch|find|has|is|ask|check|from|prompt|input|delete|remove)(?![a-z])"
 )
 _SETS = re.compile(r"(get|getenv|setdefault|putenv|setenv|set|set_key|pop|setattr|getattr)$")
-_LOGIN = re.compile(r"login|log_in|authenticate|authorize", re.IGNORECASE)
+_LOGIN = re.compile(r"login|log_in|authenticat|authoriz", re.IGNORECASE)
 
 
 def holds_key(text: str) -> bool:
@@ -69,8 +66,8 @@ def hide(text: str) -> str:
 
 def _is_suspect(text: str) -> bool:
     """Whether it is worth parsing: the words are in many cells, and the keys in few."""
-    told = {suspicion(name) for name in set(_NAME.findall(text))}
-    if Suspicion.SURE in told or mask_text(text) != text:
+    told = {suspicion(word) for word in set(_WORD.findall(text))}
+    if Suspicion.SURE in told or is_key(text):
         return True
     maybe = Suspicion.SOME in told or _LOGIN.search(text) is not None
     return maybe and any(looks_random(found[1]) for found in _QUOTED.findall(text))
