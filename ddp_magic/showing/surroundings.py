@@ -50,9 +50,12 @@ def state_entry(item: Item, past: Past) -> Entry:
 
 def process_entries(definitions: Definitions) -> Iterator[Entry]:
     """Yield what is said of the process that the kernel is."""
-    for name in definitions.process:
-        what = "the decimal context" if name == "decimal" else f"the random generator of {name}"
-        yield Entry("", f"{what}, as it is now: the same in every worker")
+    libraries = [name for name in definitions.process if name != "decimal"]
+    if libraries:
+        which = " and ".join(filter(None, [", ".join(libraries[:-1]), libraries[-1]]))
+        yield Entry("", f"the random generators of {which} as they are: the same in every worker")
+    if "decimal" in definitions.process:
+        yield Entry("", "the decimal context")
     yield from (Entry(path, "on sys.path") for path in _added(definitions.path))
     if _is_changed(definitions.argv, sys.orig_argv):
         yield Entry("sys.argv", f"{list(definitions.argv)}")
