@@ -209,10 +209,10 @@ _INTRODUCTION = """\
 Run this cell on several workers under torch.distributed.run, with what it uses of the notebook.
 
 name=value overrides, in the workers only, a variable that the code reads, what is inside one
-(cfg.optim.lr=0.1: attribute, key or index), or an argument of a call in the cell: a parameter of
-what the notebook defines, or a keyword that the cell writes. Trainer.lr=0.1 and model.train.lr=0.1
-choose the call. A value is a Python literal, {expression} or $name from the notebook,
-true/false/none, else text. A \\ at the end continues the line.
+(cfg.optim.lr=0.1: attribute, key or index), or an argument of a call in the cell: a parameter
+of what the notebook defines, or a keyword that the cell writes. Trainer.lr=0.1 and
+model.train.lr=0.1 choose the call. A value is a Python literal, {expression} or $name from the
+notebook, true/false/none, else text. A \\ at the end continues the line.
 """
 
 _EXAMPLES = """\
