@@ -72,6 +72,10 @@ def test_a_device_that_is_one_gpu_is_said(values: dict[str, Any], places: str):
         ("\ndef f(device='cuda:1'): pass", '"cuda:1" stands in Cell In[7], line 2'),
         ("DDP(model, device_ids=[0])", "device_ids=[0] stands in Cell In[7], line 1"),
         ("torch.cuda.set_device(0)", "set_device(0) stands in Cell In[7], line 1"),
+        (
+            "if a: pass\n" + "elif b: pass\n" * 500 + "else: x.cuda(2)",
+            "cuda(2) stands in Cell In[7], line 502",
+        ),
         ("model.cuda(1)", "cuda(1) stands in Cell In[7], line 1"),
         (
             "d = torch.device('cuda:0' if torch.cuda.is_available() else 'cpu')",

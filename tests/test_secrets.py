@@ -127,6 +127,8 @@ LITERALS = [
     f"x = 1  # api_key={KEY}",
     f"def f():\r\n\tlogin(token='{KEY}')\r\n",
     f'key = "{KEY}"',
+    f'secret = """{KEY}\f{KEY}\u2028"""; y = 2\r\nz = 3',
+    f'secret = ("{KEY}" +\n{"x + " * 3000}x)',
     f'api_key = "{KEY}',
 ]
 
@@ -136,7 +138,10 @@ def test_a_key_in_source_is_hidden_and_every_line_stays_in_its_place(text: str):
     hidden = hide(text)
 
     assert KEY not in hidden
-    assert hidden.count("\n") == text.count("\n")
+    assert [len(text.splitlines()), text.count("\n")] == [
+        len(hidden.splitlines()),
+        hidden.count("\n"),
+    ]
     if text is not LITERALS[-1]:  # which is no Python to begin with
         ast.parse(hidden)
 

@@ -35,6 +35,8 @@ _Span: TypeAlias = tuple[tuple[int, int], tuple[int, int], str]
 _WORD = re.compile(r"\w+")
 _QUOTED = re.compile(r"""(["'])([^"'\n]{8,})\1""")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""What `str.splitlines` breaks lines at, as the cells' lines are."""
 _ASKS = re.compile(
     r"(get|load|read|fetch|find|has|is|ask|check|from|prompt|input|delete|remove)(?![a-z])"
 )
@@ -52,11 +54,15 @@ def hide(text: str) -> str:
     """Return a source text with ``'***'`` for each key; its lines stay where they are."""
     if not _is_suspect(text):
         return text
-    tree = parse(text)
-    if tree is None:
-        return "".join(mask_line(line, sure=True) for line in _LINE.findall(text))
     lines: list[str] = _LINE.findall(text)
-    spans = [*_literal_spans(key_nodes(tree), lines), *_comment_spans(text)]
+    try:
+        tree = parse(text)
+        nodes = key_nodes(tree) if tree else None
+    except RecursionError:  # a sum of a thousand strings
+        nodes = None
+    if nodes is None:
+        return "".join(mask_line(line, sure=True) for line in lines)
+    spans = [*_literal_spans(nodes, lines), *_comment_spans(text)]
     for first, last, new in sorted(spans, reverse=True):
         (row, start), (end_row, end) = first, last
         joined = lines[row][:start] + new + lines[end_row][end:]
@@ -187,12 +193,22 @@ def _said(node: ast.expr | None) -> str:
 def _literal_spans(nodes: Iterable[ast.expr], lines: list[str]) -> Iterator[_Span]:
     for node in nodes:
         row, end_row = node.lineno - 1, (node.end_lineno or node.lineno) - 1
-        start = len(lines[row].encode()[: node.col_offset].decode())
-        end = len(lines[end_row].encode()[: node.end_col_offset].decode())
+        start, end = (
+            _column(lines[row], node.col_offset),
+            _column(lines[end_row], node.end_col_offset),
+        )
+        behind = len(lines[end_row]) - end
+        hidden = "".join(lines[row : end_row + 1])
+        hidden = hidden[start : len(hidden) - behind]
+        breaks = "".join(part[len(part.rstrip(_BREAKS)) :] for part in hidden.splitlines(True))
         raw = "b" if isinstance(node, ast.Constant) and isinstance(node.value, bytes) else ""
-        more = end_row - row
-        quote = "'''" if more else "'"
-        yield (row, start), (end_row, end), f"{raw}{quote}{MASK}{more * chr(10)}{quote}"
+        quote = "'''" if end_row > row else "'"
+        yield (row, start), (end_row, end), f"{raw}{quote}{MASK}{breaks}{quote}"
+
+
+def _column(line: str, offset: int | None) -> int:
+    """Return the column of a byte's place in a line."""
+    return len(line.encode("utf-8", "surrogatepass")[:offset].decode("utf-8", "replace"))
 
 
 def _comment_spans(text: str) -> Iterator[_Span]:

@@ -180,8 +180,18 @@ def _attributes(obj: Any) -> dict[str, Any]:
     return {n: v for n, v in list(own.items()) if type(n) is str} if type(own) is dict else {}
 
 
-def _fixed(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield line and text of what names a GPU by its number, if every rank comes by."""
+def _fixed(tree: ast.AST) -> list[tuple[int, str]]:
+    """Return line and text of what names a GPU by its number, if every rank comes by."""
+    found: list[tuple[int, str]] = []
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        found += _fixed_here(node)
+        waiting += _passed_by_all(node)
+    return sorted(found)
+
+
+def _fixed_here(node: ast.AST) -> Iterator[tuple[int, str]]:
     match node:
         case ast.Constant(value=str(text)) if _ONE_GPU.fullmatch(text):
             yield node.lineno, f'"{text}"'
@@ -195,8 +205,6 @@ def _fixed(node: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.value.lineno, f"device_ids=[{number}]"
         case _:
             pass
-    for child in _passed_by_all(node):
-        yield from _fixed(child)
 
 
 def _passed_by_all(node: ast.AST) -> Iterable[ast.AST]:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["Changes"]
 
 _LEVELS = 3
-_WIDE = 2000
+_WIDE = 500
 """How many items of one container are compared."""
-_LOOKED_AT = 20_000
+_LOOKED_AT = 2_000
 """How many objects are compared in all for one name."""
 _BYTES = 1 << 16
 _NUMBERS = 32
+"""How many numbers of a weight are compared."""
+_COPIED = 16 << 20
 _SCALARS = (int, float, complex, bool, str, bytes, type(None))
 
 
@@ -201,8 +203,10 @@ class _Weights:
         self._numbers: list[Any] = []
         with contextlib.suppress(Exception):  # sharded, on no device, or never initialized
             for weight in islice(torch_module.parameters(model), _WIDE):
-                flat = weight.detach().reshape(-1)
                 self._types.append(weight.dtype)
+                if not weight.is_contiguous() and len(weight.untyped_storage()) > _COPIED:
+                    continue
+                flat = weight.detach().reshape(-1)
                 self._numbers.append(flat[:: max(1, len(flat) // _NUMBERS)][:_NUMBERS].tolist())
 
     __hash__ = None  # type: ignore[assignment]
