@@ -82,17 +82,24 @@ def test_the_table_says_where_from_how_and_why_not_by_source(kernel: KernelSide)
     assert (told["square"].what, told["square"].why) == ("lambda", "a lambda is no def")
 
 
-def test_state_overrides_and_what_is_left_out_are_listed(kernel: KernelSide, tmp_path):
+def test_state_overrides_and_what_is_left_out_are_listed(
+    kernel: KernelSide, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    (tmp_path / "shelf.py").write_text("table = {}\n")
     kernel.cells(
         "import json, warnings, sys\nfrom json import decoder",
         "json.limit = 5\nwarnings.simplefilter('ignore')",
         "held = (i for i in [])\ndef quiet(): return held\nlr = 0.1",
-        f"sys.path.append({str(tmp_path / 'mine')!r})",
+        f"sys.path.append({str(tmp_path / 'mine')!r})\nsys.argv = ['train.py', '--fast']",
+        "from shelf import table\ntable.setdefault('a', 1)\nimport random\nrandom.seed(0)",
     )
     lr = Bound(text="lr=0.5", target="lr", value=0.5, kind="global", name="lr")
     try:
-        shown = inventory(kernel, "json, warnings, quiet, lr", lr)
+        shown = inventory(kernel, "json, warnings, quiet, lr, table", lr)
     finally:
+        del sys.modules["shelf"]
         kernel.cells("del json.limit; warnings.resetwarnings(); sys.path.pop()")
     along = entries(shown, "Goes along")
 
@@ -102,6 +109,10 @@ def test_state_overrides_and_what_is_left_out_are_listed(kernel: KernelSide, tmp
     limit = next(entry for entry in along if entry.lead == "json.limit")
     assert limit.text.startswith("set in Cell In[2]: the value that it has now (int, ")
     assert Entry(str(tmp_path / "mine"), "on sys.path") in along
+    table = next(entry for entry in along if entry.lead == "table")
+    assert table.text.startswith("imported and changed: its content as it is now (dict, ")
+    assert any(text.startswith("the random generators of random") for _, text in along)
+    assert [entry.lead for entry in along].count("sys.argv") == 1
     assert entries(shown, "Left out") == [
         Entry(
             "held",
@@ -335,6 +346,15 @@ def test_show_starts_nothing_leaves_nothing_and_changes_nothing(
     assert {name for name in new if not name.startswith("_")} == set()
     assert all(notebook.ns[name] is names[name] for name in ("json", "n", "big", "f"))
     assert notebook.run("%ddp_status").error is not None, "it was no run"
+
+
+def test_setup_cells_are_listed_and_not_told_twice(notebook: Notebook):
+    notebook.cells("%%ddp_setup\nimport signal\nsignal.signal(signal.SIGUSR2, signal.SIG_IGN)")
+    shown = notebook.run("%%ddp --show --nproc 1\n1")
+
+    assert "Runs first in every worker (%%ddp_setup):\n  Cell In[1], lines 2-3\n" in shown.out
+    assert "Called in the notebook" not in shown.out
+    assert "Notes" not in shown.out
 
 
 def test_a_refusal_leaves_nothing_either(notebook: Notebook, nothing_left: Path):

@@ -57,8 +57,9 @@ def process_entries(definitions: Definitions) -> Iterator[Entry]:
     if "decimal" in definitions.process:
         yield Entry("", "the decimal context")
     yield from (Entry(path, "on sys.path") for path in _added(definitions.path))
-    if _is_changed(definitions.argv, sys.orig_argv):
-        yield Entry("sys.argv", f"{list(definitions.argv)}")
+    told = any(item.name == "sys.argv" for item in definitions.items)
+    if not told and _is_changed(definitions.argv, sys.orig_argv):
+        yield Entry("sys.argv", "as the notebook has it")
     yield Entry("", "the working directory, the environment variables and sys.path as they are")
 
 
