@@ -13,11 +13,12 @@ from dataclasses import replace
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.collect.code import facts
 from ddp_magic.collect.definitions import How, Item
 from ddp_magic.collect.hiding import hide, holds_key
 from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import refilled, set_up, taken
-from ddp_magic.collect.setup import in_order, is_shared, live, seeded
+from ddp_magic.collect.setup import in_order, is_shared, live, may_change, seeded
 from ddp_magic.errors import CollectError
 from ddp_magic.sourcemap import COMMENT
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Preamble"]
 
 _CONTAINERS = (dict, list, set)
+_LONGEST = 100_000
+"""Containers with more items are not searched for what a cell has put there."""
 _LATER = "None"
 """Stands for what a setup cell has not put there yet."""
 
@@ -60,6 +63,7 @@ class Preamble:
         self._space = space = notebook.user_ns
         self._emitter = emitter
         self._names: dict[str, set[str]] = {}
+        self._holding: dict[str, set[str]] = {}
         self._again: dict[str, None] = {}
         for setup in self.setups:
             own = [name for name in setup.own if not import_line(name, space[name], history)]
@@ -115,7 +119,10 @@ class Preamble:
         self._names[label] = {*names, *setup.body.reads}
         self._emit_text(setup)
         self._keep_promise(setup)
-        for name in sorted(direct & setup.changes):
+        changed = direct & setup.changes
+        changed |= {n for code in reached if may_change(code) for n in facts(code).reads}
+        holding = self._holding[label] & {*names, *direct}
+        for name in sorted({*(changed - setup.binds), *holding}):
             self._refill(name, label)
 
     def _refill(self, name: str, label: str) -> None:
@@ -161,10 +168,13 @@ class Preamble:
     def _promise(self, setup: Setup) -> None:
         """Say of what the cell makes that it is not there yet."""
         placed = {id(live(path, self._space)) for path in setup.paths}
-        for name in setup.changes:
-            value: Any = self._space.get(name)
-            if type(value) in _CONTAINERS:
-                placed.update(map(id, value.values() if isinstance(value, dict) else value))
+        made = set(map(id, setup.fresh.values()))
+        holding = self._holding[setup.cell.label] = set[str]()
+        for name, value in self._space.items():
+            if type(value) in _CONTAINERS and len(value) <= _LONGEST:
+                held = made.intersection(map(id, _values(value)))
+                placed |= held
+                holding.update([name] if held and self._emitter.wanted(name) else [])
         for obj in setup.fresh.values():
             self._emitter.made[id(obj)] = _LATER if id(obj) in placed else ""
 
@@ -199,6 +209,11 @@ class Preamble:
         call = set_up(label, setup.cell.first_line)
         self._emitter.emit_value(label, text, How.SETUP, shown + call)
         self._emitter.items[-1] = replace(self._emitter.items[-1], label=label)
+
+
+def _values(container: Any) -> Iterable[Any]:
+    """Return what a plain container holds, without keys."""
+    return container.values() if isinstance(container, dict) else container
 
 
 def _labelled(setup: Setup, texts: Texts) -> Setup:

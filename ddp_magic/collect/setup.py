@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import inspect
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
     from ddp_magic.collect.body import Body
     from ddp_magic.collect.notebook import Cell, Notebook
 
-__all__ = ["Setup", "in_order", "is_shared", "live", "read_setup", "seeded"]
+__all__ = ["Setup", "in_order", "is_shared", "live", "may_change", "read_setup", "seeded"]
 
 GENERATORS = frozenset({"random", "numpy", "torch"})
 _VALUES = (int, float, complex, str, bytes, type(None), type(Ellipsis), ModuleType)
 _ROOTS = frozenset({"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FAST", "LOAD_DEREF"})
+_CHANGING = frozenset(
+    {"add", "append", "clear", "discard", "extend", "insert", "pop", "remove", "setdefault"}
+    | {"reverse", "sort", "update"}
+)
 _FUTURE = (
     "from __future__ (line {}) holds for the whole session, and a setup cell for itself. Put it "
     "into a cell of its own above this one; it then holds in the workers too."
@@ -163,6 +168,14 @@ def live(path: str, space: dict[str, Any]) -> Any:
         return eval(path, space)
     except Exception:
         return None
+
+
+def may_change(code: CodeType) -> bool:
+    """Whether a function may change a container that it reads as a global."""
+    if not code.co_flags & inspect.CO_NEWLOCALS:
+        return False  # of a cell's own code the text says which
+    steps = (step.opname for part in codes.nested(code) for step in dis.get_instructions(part))
+    return not _CHANGING.isdisjoint(codes.facts(code).names) or "STORE_SUBSCR" in steps
 
 
 def seeded(reached: Iterable[CodeType], space: Mapping[str, Any]) -> set[str]:

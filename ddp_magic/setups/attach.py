@@ -18,6 +18,7 @@ __all__ = ["attach"]
 def attach(setups: Setups, shell: InteractiveShell) -> Callable[[], None]:
     """Register the setup cells' transformer and events; return what takes that back."""
     undo = ExitStack()
+    undo.callback(setups.close)
 
     def transform(lines: list[str]) -> list[str]:
         return setups.as_ordinary(lines)

@@ -68,6 +68,11 @@ class Setups:
         self._prune()
         return tuple(self._kept.values())
 
+    def close(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+        self._resettable.pop(_MARK, None)
+
     # -- while a cell runs -----------------------------------------------------------------------
 
     @contextmanager
@@ -119,6 +124,7 @@ class Setups:
         found = below(text)
         if found is not None:
             cell = Cell(label="", body=found[0], first_line=found[1])
+            self._prune()
             space = dict(self._front.user_ns)
             self._running[info.raw_cell] = _Begun(cell=cell, text=text, space=space)
 
@@ -133,12 +139,11 @@ class Setups:
         if begun is not None and result.success:
             self._keep(begun, getattr(info, "cell_id", None))
         elif opening(info.raw_cell.splitlines()) is not None:
-            self._say_failed(info)
+            self._say_failed(info, ran=begun is not None)
         else:
             self._note_other(info)
 
     def _keep(self, begun: _Begun, cell_id: str | None) -> None:
-        self._prune()
         name = filename(begun.text, self._front.label)
         cell = replace(begun.cell, label=self._front.label(name) or "Cell")
         key = cell_id or cell.body.strip()
@@ -165,22 +170,26 @@ class Setups:
 
     def _note_other(self, info: Execution) -> None:
         self._kept.pop(getattr(info, "cell_id", None) or "", None)  # its magic line was removed
-        if said_somewhere(info.raw_cell):
+        if said_somewhere(info.raw_cell) and not any(
+            setup.cell.body.strip() in info.raw_cell for setup in self._kept.values()
+        ):
             self._say("write it as the cell's first line. The workers do not run this cell.")
         self._prune()
         if self._kept and seeds(info.raw_cell, self._transform):
             self._kept = {k: replace(setup, seeds=False) for k, setup in self._kept.items()}
 
-    def _say_failed(self, info: Execution) -> None:
+    def _say_failed(self, info: Execution, *, ran: bool) -> None:
         lines = info.raw_cell.splitlines(keepends=True)
         body = "".join(lines[(opening(lines) or 0) + 1 :]).strip()
         earlier = self._kept.get(getattr(info, "cell_id", None) or body)
         if earlier:
+            label, drop = earlier.cell.label, f"%ddp_setup --clear {earlier.number}"
+            failed = "failed here and is" if ran else "is"
             self._say(
-                "this version failed here and is not kept; workers go on running that of "
-                f"{earlier.cell.label} first. %ddp_setup --clear {earlier.number} drops that."
+                f"this version {failed} not kept; workers go on running that of {label} first. "
+                f"{drop} drops that."
             )
-        elif body:
+        elif ran:
             self._say("the cell failed here, so the workers do not run it. Mend it, run it again.")
 
     def _forget_all(self) -> None:
