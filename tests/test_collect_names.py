@@ -236,8 +236,8 @@ REFUSED = {
         "stream = (i for i in range(3))",
         "list(stream)",
         (
-            "stream (assigned in Cell In[1]) is a generator, which no worker can have. "
-            "Call the generator function inside the %%ddp cell."
+            "stream (assigned in Cell In[1]) is a generator expression, which no worker can have. "
+            "Make it inside the %%ddp cell, or send a list of what it gives."
         ),
     ),
     "database": (
@@ -258,7 +258,7 @@ REFUSED = {
         """,
         "peer()",
         (
-            "peer (its variable s) (peer was assigned in Cell In[1]) is a socket, which no "
+            "peer's variable s (peer was assigned in Cell In[1]) is a socket, which no "
             "worker can have. Open it inside the %%ddp cell."
         ),
     ),
@@ -292,9 +292,9 @@ REFUSED = {
         """,
         "rack",
         (
-            "rack[0] (rack was assigned in Cell In[1]) is a Device that cannot be pickled "
-            "(RuntimeError: ask ops for a token). Make it inside the %%ddp cell, or give its class "
-            "a __reduce__."
+            "rack[0] (rack was assigned in Cell In[1]) is a Device, and pickling it fails "
+            "(RuntimeError: ask ops for a token). Make it inside the %%ddp cell, or say in "
+            "Device.__reduce__ how it is made anew."
         ),
     ),
 }
@@ -333,8 +333,8 @@ def test_what_only_a_function_reads_is_left_out_and_the_worker_says_why(kernel: 
     done = kernel.rank("T().debug()")
 
     why = (
-        "rows (assigned in Cell In[1]) is a generator, which no worker can have. "
-        "Call the generator function inside the %%ddp cell."
+        "rows (assigned in Cell In[1]) is a generator expression, which no worker can have. "
+        "Make it inside the %%ddp cell, or send a list of what it gives."
     )
     assert done.code == 1
     assert "NameError: name 'rows' is not defined" in done.err

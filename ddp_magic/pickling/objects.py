@@ -28,6 +28,8 @@ def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
     """Write an object of the standard library, or None where it is none of these."""
     if isinstance(obj, io.IOBase):
         return _stream(obj)
+    if isinstance(obj, logging.FileHandler):
+        return _file_handler(obj)
     if kind in _REDUCERS:
         return _REDUCERS[kind](obj)
     if kind is types.FunctionType and hasattr(obj, "_clear_cache") and hasattr(obj, "registry"):
@@ -97,6 +99,13 @@ def _logger(obj: logging.Logger) -> tuple[Any, ...] | None:
         return None
     args = (obj.name, obj.level, list(obj.handlers))
     return functools.partial(rebuild.logger, propagate=obj.propagate), args
+
+
+def _file_handler(obj: logging.FileHandler) -> tuple[Any, ...]:
+    """Write a handler that opens its file again when it first writes, and truncates nothing."""
+    obj.flush()
+    state = (object, None, {**vars(obj), "stream": None, "mode": "a"})
+    return making.instance, (object, type(obj), ()), state, None, None, making.fill
 
 
 def _new_type(obj: Any) -> tuple[Any, ...] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
+import types
 from typing import Any
 
 __all__ = ["CannotTravel", "check", "may_be_refused"]
@@ -16,9 +17,7 @@ _HERE = "Make it inside the %%ddp cell"
 _OPEN = "Open it inside the %%ddp cell"
 
 _REFUSED = {
-    "builtins.generator": ("a generator", "Call the generator function inside the %%ddp cell"),
-    "builtins.async_generator": ("an async generator", _HERE),
-    "builtins.coroutine": ("a coroutine", "Call it inside the %%ddp cell"),
+    "asyncio.events.AbstractEventLoop": ("an event loop", "Await inside the %%ddp cell instead"),
     "builtins.frame": ("a frame", _HERE),
     "builtins.traceback": ("a traceback", "Keep its text instead"),
     "_asyncio.Task": ("an asyncio task", _HERE),
@@ -31,6 +30,13 @@ _REFUSED = {
     "multiprocessing.process.BaseProcess": ("a process", _HERE),
     "multiprocessing.pool.Pool": ("a pool of processes", _HERE),
     "concurrent.futures._base.Executor": ("an executor with its threads or processes", _HERE),
+    "multiprocessing.queues.Queue": ("a queue of this kernel's child processes", _HERE),
+    "multiprocessing.queues.SimpleQueue": ("a queue of this kernel's child processes", _HERE),
+    "multiprocessing.synchronize.SemLock": ("a lock of this kernel's child processes", _HERE),
+    "multiprocessing.connection._ConnectionBase": ("a connection between processes", _OPEN),
+    "multiprocessing.managers.BaseManager": ("a manager's process", _HERE),
+    "mmap.mmap": ("a mapped file", _OPEN),
+    "ctypes.CDLL": ("a loaded library", "Load it inside the %%ddp cell"),
     "threading.Thread": ("a thread", _HERE),
     "_thread._local": ("thread-local storage", _HERE),
     "torch.utils.data.dataloader._BaseDataLoaderIter": (
@@ -43,6 +49,7 @@ _REFUSED = {
     ),
     "torch.distributed.ProcessGroup": ("a process group", _HERE),
     "torch._C._distributed_c10d.ProcessGroup": ("a process group", _HERE),
+    "torch._C._distributed_c10d.Store": ("a store of this kernel's process group", _HERE),
     "torch.distributed.tensor.DTensor": ("a DTensor", "Gather it with full_tensor() first"),
     "torch.Stream": ("a device stream", _HERE),
     "torch.cuda.streams.Stream": ("a CUDA stream", _HERE),
@@ -51,6 +58,13 @@ _REFUSED = {
         "a scripted module",
         "Script it inside the %%ddp cell, or save it with torch.jit.save and load it there",
     ),
+}
+
+
+_STARTED = {
+    types.GeneratorType: ("a generator", "Call"),
+    types.AsyncGeneratorType: ("an async generator", "Call"),
+    types.CoroutineType: ("a coroutine", "Await"),
 }
 
 
@@ -76,11 +90,13 @@ def check(obj: Any) -> None:
     Raises:
         CannotTravel: It cannot.
     """
+    if type(obj) in _STARTED:
+        raise CannotTravel(*_started(obj), obj)
     found = _refused(type(obj))
     if found:
         what, remedy = found
         kind = type(obj).__name__
-        exact = "" if kind.lower() in what.lower() else f" ({kind})"
+        exact = "" if kind.startswith("_") or kind.lower() in what.lower() else f" ({kind})"
         raise CannotTravel(what + exact, remedy, obj)
     if isinstance(obj, io.IOBase):
         _check_file(obj)
@@ -89,6 +105,14 @@ def check(obj: Any) -> None:
             raise CannotTravel("a lock that is held", "Release it first, or " + _lower(_HERE), obj)
     elif type(obj) is _RLOCK and "count=0" not in repr(obj):
         raise CannotTravel("an RLock that is held", "Release it first, or " + _lower(_HERE), obj)
+
+
+def _started(obj: Any) -> tuple[str, str]:
+    """Say what a generator or coroutine is of."""
+    what, verb = _STARTED[type(obj)]
+    if obj.__name__ == "<genexpr>":
+        return f"{what} expression", _HERE + ", or send a list of what it gives"
+    return f"{what} of {obj.__name__}()", f"{verb} {obj.__name__}() inside the %%ddp cell"
 
 
 def _check_file(file: io.IOBase) -> None:
@@ -103,7 +127,11 @@ def _check_file(file: io.IOBase) -> None:
 
 def may_be_refused(kind: type) -> bool:
     """Whether `check` can refuse an object of this type."""
-    return kind in (_LOCK, _RLOCK) or issubclass(kind, io.IOBase) or _refused(kind) is not None
+    return (
+        kind in (_LOCK, _RLOCK, *_STARTED)
+        or issubclass(kind, io.IOBase)
+        or _refused(kind) is not None
+    )
 
 
 def _refused(kind: type) -> tuple[str, str] | None:

@@ -33,7 +33,7 @@ def reduce(obj: Any, parts: Parts) -> tuple[Any, ...] | None:
     if not obj.is_leaf:
         raise CannotTravel(
             f"a tensor in the middle of an autograd graph ({type(obj.grad_fn).__name__})",
-            "Send .detach() of it",
+            "Keep its .detach() instead",
             obj,
         )
     strided = obj.layout is torch.strided and not obj.is_nested
