@@ -92,7 +92,7 @@ def test_what_is_one_object_stays_one(trip: Trip):
 
 
 BAD = {
-    "a generator": ((n for n in "ab"), "a generator cannot be sent to another process."),
+    "a generator": ((n for n in "ab"), "a generator expression cannot be sent"),
     "sys.exit() in its __reduce__": (Leaving(), "SystemExit: from __reduce__"),
     "an error without a text": (Unspeakable(), "NoText"),
     "what is read with an error": (Loud(), "OSError while it was read here: no such device"),
@@ -109,6 +109,7 @@ def test_one_that_cannot_come_costs_no_other(trip: Trip, name: str):
     assert results.outputs["c"][0] is results.outputs["a"]
     (told,) = results.missing
     assert told.startswith(f"bad: {why}")
+    assert "inside the %%ddp cell" not in told
 
 
 def test_what_shares_objects_with_one_that_cannot_be_read_is_not_read_in_halves(trip: Trip):
@@ -260,6 +261,24 @@ def test_what_the_cell_bound_can_be_fetched_and_what_is_too_large_is_told(
     assert results.fetch("a") == [1]
     with pytest.raises(UserError, match=r"did not leave a variable big.*There is: a"):
         results.fetch("big")
+
+
+def test_what_is_too_large_is_not_pickled_to_its_end(trip: Trip, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(save, "_BOUND_LIMIT", 1 << 20)
+    reached: list[int] = []
+
+    class Piece:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __reduce__(self) -> Any:
+            reached.append(self.number)
+            return bytes, (self.number.to_bytes(1, "big") * (1 << 18),)
+
+    trip.save({"big": [Piece(number) for number in range(100)], "b": [2]}, "", bound="big b")
+
+    assert len(reached) < 10
+    assert trip.load("").fetch("b") == [2]
 
 
 def test_named_results_are_there_even_if_the_rest_is_never_finished(trip: Trip):

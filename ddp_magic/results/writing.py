@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import PlaceError
-from ddp_magic.pickling import BlobWriter, Draft, Pickler, rebuild, write_all
+from ddp_magic.pickling import BlobWriter, CannotTravel, Draft, Pickler, rebuild, write_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,21 +84,27 @@ class Writer:
         """What each segment takes in its file."""
         return [d.nbytes for d in self._drafts]
 
+    @property
+    def _too_large(self) -> str:
+        return f"it is larger than the {self._limit >> 20} MB that are kept"
+
     def add(self, name: str, value: object) -> str:
         """Add a segment; return why it could not be, or an empty text."""
-        draft = Draft()
+        draft = _Limited(self._limit - sum(self.sizes))
         pickler = _ResultPickler(draft, self._sender, self._pulse)
         pickler.memo = self._memo
         try:
             pickler.dump(value)
         except BaseException as error:  # of a __reduce__ of the user's, even sys.exit()
+            if draft.is_full:
+                return self._too_large
             # cloudpickle makes a PicklingError of it
             if isinstance(error, RecursionError) or isinstance(error.__cause__, RecursionError):
                 return "it is nested too deeply to be pickled"
             return _said(error)
         nbytes = sum(self.sizes) + draft.nbytes + self._blobs.nbytes(pickler.parts)
         if nbytes > self._limit:
-            return f"it is larger than the {self._limit >> 20} MB that are kept"
+            return self._too_large
         self._blobs.keep(pickler.parts)
         self._memo = pickler.memo.copy()
         self._drafts.append(draft)
@@ -121,6 +127,26 @@ class Writer:
                 for chunk in draft.chunks:
                     write_all(fd, memoryview(chunk))
         part.rename(self._run.results / f"{self._stem}.pkl")
+
+
+class _Limited(Draft):
+    """Ends pickling when there would be too much, before that fills the memory."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    @property
+    def is_full(self) -> bool:
+        """Whether more was written than it may hold."""
+        return self.nbytes > self._limit
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Take a piece in."""
+        size = super().write(data)
+        if self.is_full:
+            raise MemoryError(f"more than {self._limit} bytes")
+        return size
 
 
 class _ResultPickler(Pickler):
@@ -149,6 +175,8 @@ class _ResultPickler(Pickler):
 
 def _said(error: BaseException) -> str:
     """Return one line; these types speak in whole sentences."""
+    if isinstance(error, CannotTravel):  # its remedy is one for the way into the worker
+        return f"{error.what} cannot be sent to another process"
     plain = isinstance(error, (TypeError, pickle.PicklingError, PlaceError))
     name = type(error).__name__
     try:
