@@ -79,7 +79,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         stores=reached.stores,
         user_ns=shell.user_ns,
     )
-    definitions = collector.finish(bound)
+    definitions = collector.finish(bound, dry=options.show)
     found = collector.pitfalls(
         definitions, ranks=placement.world_size, gpus=any(placement.env.values())
     )

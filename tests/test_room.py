@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddp_magic import pickling
+from ddp_magic import keeping, pickling
 from ddp_magic.collect import sizes
 from ddp_magic.errors import CollectError, PlaceError
 from ddp_magic.kerneldir import KernelDir, sweep
+from ddp_magic.options import Options
 from ddp_magic.pickling import BlobWriter, Draft, NoRoom, Pickler, Sender, room
 from ddp_magic.rundir import RunDir
 from tests.kernel_side import KernelSide, kernel
@@ -192,6 +193,38 @@ def test_what_would_fill_the_disk_is_refused_with_what_is_large_and_where(
     assert "DDP_MAGIC_BLOBS" in second
     assert not list(run.blobs.iterdir())
     assert not run.values.exists()
+
+
+def test_a_look_at_what_would_run_writes_no_value_and_refuses_what_a_run_refuses(
+    kernel: KernelSide, monkeypatch: pytest.MonkeyPatch
+):
+    kernel.cells("import numpy as np\nX = np.zeros(2_000_000)")
+    collector, run = kernel.collector("X")
+    collector.gather()
+    (item,) = [i for i in collector.finish([], dry=True).items if i.name == "X"]
+    assert item.nbytes > 16_000_000
+    assert not list(run.blobs.iterdir())
+    assert not run.values.exists()
+
+    monkeypatch.setattr(room, "free", lambda place: 10_000_000)
+    collector, _ = kernel.collector("X")
+    collector.gather()
+    with pytest.raises(CollectError, match="`X` is 16 MB"):
+        collector.finish([], dry=True)
+
+
+def test_a_kept_copy_holds_what_lies_elsewhere(
+    home: KernelDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "fast").mkdir()
+    monkeypatch.setenv("DDP_MAGIC_BLOBS", str(tmp_path / "fast"))
+    run = home.new_run(1)
+    write(run)
+    keeping.keep(Options(keep=str(tmp_path / "kept")), run)
+    run.remove()
+
+    assert not (tmp_path / "kept" / "blobs").is_symlink()
+    assert (tmp_path / "kept" / "blobs" / "0.bin").stat().st_size == MEGABYTE
 
 
 def test_results_that_would_fill_the_disk_are_refused(

@@ -95,8 +95,8 @@ class Collector:
             stores=frozenset(self._body.stores),
         )
 
-    def finish(self, overrides: Sequence[Bound]) -> Definitions:
-        """Add the overrides' values and return all.
+    def finish(self, overrides: Sequence[Bound], *, dry: bool = False) -> Definitions:
+        """Add the overrides' values and return all; write no value if `dry`.
 
         Raises:
             CollectError: An override's value cannot be sent.
@@ -109,7 +109,7 @@ class Collector:
         emitter = self._emitter
         state = self._preamble.not_seeded(process_state(seeded=self._history.seeded))
         emitter.emit_value(FINAL, state, How.FINAL, finished())
-        sent = emitter.segments.close()
+        sent = emitter.segments.close(dry=dry)
         listing = self._listing()
         return Definitions(
             cell=self._cell,

@@ -146,8 +146,11 @@ class Segments:
             made.memo = {key: entry for key, entry in known.items() if entry[0] < size}
         return made
 
-    def close(self) -> list[str]:
+    def close(self, *, dry: bool = False) -> list[str]:
         """Write the files; return what the user should know of large values.
+
+        Args:
+            dry: Write nothing, but refuse what would be refused.
 
         Raises:
             CollectError: They would fill the disk or the machine; nothing was written.
@@ -157,6 +160,9 @@ class Segments:
         nbytes = sum(draft.nbytes for draft in self._drafts)
         swept = self._run.path.parent.name.startswith(PREFIX)
         try:
+            if dry:
+                self._blobs.check(nbytes, movable=swept)
+                return told(self._sizes, 0, 0)
             nbytes += self._blobs.close(nbytes, movable=swept)
         except NoRoom as error:
             raise no_room(self._sizes, error) from None

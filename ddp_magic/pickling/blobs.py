@@ -68,32 +68,48 @@ class BlobWriter:
         found = {**self.parts, **(parts.found if parts else {})}
         return sum(extent.nbytes for extent in self._plan(found))
 
+    def check(self, also: int = 0, *, movable: bool = False) -> Path:
+        """Return where the files are to go.
+
+        Args:
+            also: Bytes that the caller is about to write into the run's directory.
+            movable: Whether they may lie elsewhere, with a link to them in their place.
+
+        Raises:
+            NoRoom: They would fill the disk or the machine.
+            PlaceError: What the user has chosen is no place for them.
+        """
+        total = self.nbytes()
+        place = room.chosen(self._folder, total) if movable and self.parts else self._folder
+        if place == self._folder:
+            also += total
+        else:
+            _check(place, total)
+        _check(self._folder, also)
+        return place
+
     def close(self, also: int = 0, *, movable: bool = False) -> int:
         """Write the files; return how many bytes they have.
 
         Args:
-            also: Bytes that the caller is about to write.
-            movable: Whether they may lie elsewhere, with a link to them in their place.
+            also: As for `check`, which is done first.
+            movable: Likewise.
 
         Raises:
             NoRoom: They would fill the disk or the machine; nothing was written.
             PlaceError: They cannot be written; nothing is left of them.
         """
+        place = self.check(also, movable=movable)
         extents = self._plan(self.parts)
         total = sum(extent.nbytes for extent in extents)
-        place = room.chosen(self._folder, total) if movable and extents else self._folder
-        if place != self._folder and self._write_at(place, extents, total):
-            _check(self._folder, also)
-            return total
-        _check(self._folder, total + also)
-        if extents:
+        if place == self._folder or not self._write_at(place, extents):
+            _check(self._folder, total + also)
             with self._undone_on_failure() as made:
                 self._write(extents, made)
         return total
 
-    def _write_at(self, place: Path, extents: list[Extent], total: int) -> bool:
+    def _write_at(self, place: Path, extents: list[Extent]) -> bool:
         """Write below another place; return whether that went well."""
-        _check(place, total)
         if not self._run.move_blobs(place):
             return False
         try:
@@ -110,6 +126,8 @@ class BlobWriter:
         return plan({number: part.view for number, part in parts.items()})
 
     def _write(self, extents: list[Extent], made: list[Path]) -> None:
+        if not extents:
+            return
         files = _files(extents)
         index: dict[str, Any] = {"files": [], "extents": [], "views": []}
         for number, (mapped, members) in enumerate(files):
