@@ -211,6 +211,20 @@ REFUSED = [
         "api.token=5", "`api.token` is text and `***` is an int. For text write api.token='...'."
     ),
     Refused(
+        "number.real=sk-abcdef1234567890abcd",
+        f"number.real=*** cannot be set: number is a float, {IN_PLACE} number, or change it in a "
+        "cell.",
+    ),
+    Refused(
+        "cfg.optm=sk-abcdef1234567890abcd",
+        "cfg is a dict without an attribute or key optm. Did you mean cfg.optim=***?",
+    ),
+    Refused(
+        "cfg.optim.lr=sk-abcdef1234567890abcd",
+        "`cfg.optim.lr` is a float (0.1) and `***` is text. "
+        "Write a number, as in cfg.optim.lr=0.5.",
+    ),
+    Refused(
         "unread.lr=1",
         "unread.lr=1 would change nothing: nothing that this cell runs reads the variable unread. "
         "Did you mean trainer.config.lr=1?",

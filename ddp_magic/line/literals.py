@@ -18,7 +18,7 @@ from typing import Any, Literal, NoReturn
 
 from ddp_magic.errors import OverrideError
 from ddp_magic.line.splitting import pieces
-from ddp_magic.masking import MASK, looks_secret
+from ddp_magic.masking import MASK, looks_secret, mask_text
 
 __all__ = ["Value", "described", "evaluate", "is_code", "require_fit"]
 
@@ -166,7 +166,7 @@ def _remedy(target: str, text: str, value: Value, old: object, user_ns: dict[str
     if isinstance(old, str):
         quoted = "'...'" if looks_secret(target) else repr(text)
         return f"For text write {target}={quoted}."
-    if value.kind == "text":
+    if value.kind == "text" and mask_text(text) == text:
         if text.isidentifier() and text in user_ns:
             return f"For the variable write {target}={{{text}}}."
         if text.lower().lstrip("+-") in ("inf", "nan", "infinity"):
@@ -201,10 +201,10 @@ def described(name: str, value: object, *, brief: bool = False) -> str:
     plain = type(value) in (bool, int, float, complex, str)
     if brief or not plain or (isinstance(value, str) and looks_secret(name)):
         return f"{article}{kind}"
-    shown = repr(value)
+    shown = mask_text(repr(value))
     return f"{article}{kind} ({shown if len(shown) <= 40 else shown[:37] + '...'})"
 
 
 def _shown(target: str, text: str) -> str:
     hidden = looks_secret(target) and not text.startswith(("{", "$"))
-    return f"{target}={MASK if hidden else text}"
+    return f"{target}={MASK if hidden else mask_text(text)}"

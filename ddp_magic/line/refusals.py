@@ -10,8 +10,7 @@ from ddp_magic.errors import OverrideError
 from ddp_magic.line import peek, suggestions
 from ddp_magic.line.callsites import SETS, keywords, signature
 from ddp_magic.line.literals import described
-from ddp_magic.line.suggestions import NEAR, known, near, paths, shown, some
-from ddp_magic.masking import MASK, looks_secret
+from ddp_magic.line.suggestions import NEAR, known, near, paths, shown, some, value_shown
 
 if TYPE_CHECKING:
     from ddp_magic.line.callsites import Passing
@@ -60,7 +59,7 @@ def refuse_two_ways(cell: Cell, written: str, text: str, passing: Passing) -> No
         alone = cell.target(name, text).label == passing.label(name)
     except OverrideError:
         alone = False
-    value = MASK if looks_secret(name) else text
+    value = value_shown(name, text)
     choice = shown(name, text) if alone else f"{head}({name}={value}) in the cell"
     raise OverrideError(
         f"{written} could mean {passing.label(name)} in {passing.where} or the attribute {name} of "
@@ -112,7 +111,7 @@ def _refuse_missing(missing: Missing, written: str, text: str) -> NoReturn:
     steps = peek.members(missing.value)
     behind = written.removeprefix(f"{missing.path}.{missing.name}")
     last = written.rpartition(".")[2]
-    value = MASK if looks_secret(written) else text
+    value = value_shown(written, text)
     same = suggestions.inside(missing.value, missing.path, last)
     close = difflib.get_close_matches(missing.name, steps, 1, NEAR)
     what = described("", missing.value, brief=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ddp_magic.errors import OverrideError
 from ddp_magic.line.literals import described
 from ddp_magic.line.paths import UNKNOWN, read_static
-from ddp_magic.masking import MASK, looks_secret
+from ddp_magic.masking import MASK, looks_secret, mask_text
 
 if TYPE_CHECKING:
     from ddp_magic.line.paths import Place
@@ -125,7 +125,7 @@ def _replace_function(module: str, function: object, user_ns: dict[str, Any]) ->
 
 def _python(place: Place, text: str) -> str:
     """Return the override's right side as an expression."""
-    if looks_secret(place.path):
+    if looks_secret(place.path) or mask_text(text) != text:
         return MASK
     if text.startswith("{") and text.endswith("}"):
         return text[1:-1].strip()
@@ -139,7 +139,7 @@ def _python(place: Place, text: str) -> str:
 
 
 def _refuse(place: Place, text: str, what: str) -> NoReturn:
-    shown = MASK if looks_secret(place.path) else text
+    shown = MASK if looks_secret(place.path) else mask_text(text)
     raise OverrideError(
         f"{place.path}={shown} cannot be set: {what}, which cannot be changed in place. "
         f"Override the whole {place.holder_path}, or change it in a cell."
@@ -191,6 +191,6 @@ def require_taken(place: Place, value: object) -> None:
         if looks_secret(place.path):
             told = type(error).__name__  # a library's message may quote the value
         raise OverrideError(
-            f"{place.holder_path} takes no such {place.key}: {told[:200].rstrip('.')}. "
+            f"{place.holder_path} takes no such {place.key}: {mask_text(told)[:200].rstrip('.')}. "
             f"Give what it accepts, or change {place.holder_path} in a cell."
         ) from None

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from ddp_magic.line import peek
 from ddp_magic.line.callsites import keywords
 from ddp_magic.line.literals import is_code
-from ddp_magic.masking import MASK, looks_secret
+from ddp_magic.masking import MASK, looks_secret, mask_text
 
 if TYPE_CHECKING:
     from ddp_magic.line.targets import Cell
 
-__all__ = ["NEAR", "inside", "known", "near", "paths", "shown", "some"]
+__all__ = ["NEAR", "inside", "known", "near", "paths", "shown", "some", "value_shown"]
 
 NEAR = 0.7
 _LOOKED_AT = 500
@@ -22,7 +22,12 @@ _LOOKED_AT = 500
 
 def shown(name: str, text: str) -> str:
     """Return an override as messages show it."""
-    return f"{name}={MASK if looks_secret(name) else text}"
+    return f"{name}={value_shown(name, text)}"
+
+
+def value_shown(name: str, text: str) -> str:
+    """Return an override's right side as messages show it."""
+    return MASK if looks_secret(name) else mask_text(text)
 
 
 def near(cell: Cell, name: str) -> str:
