@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ddp_magic import devices, overrides, script
-from ddp_magic.collect import Collector
+from ddp_magic.collect import Collector, pitfalls
 from ddp_magic.errors import OptionError, PlaceError
 from ddp_magic.nvml import Nvml
 from ddp_magic.options import check_ranks
@@ -80,10 +80,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         user_ns=shell.user_ns,
     )
     definitions = collector.finish(bound, dry=options.show)
-    found = collector.pitfalls(
-        definitions, ranks=placement.world_size, gpus=any(placement.env.values())
-    )
-    definitions = replace(definitions, notes=(*definitions.notes, *found))
+    definitions = _with_pitfalls(definitions, reached, shell, placement)
     script.write(definitions, run, header=_header(options, definitions, placement))
     return Prepared(
         options=options,
@@ -96,6 +93,20 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         shown=shown,
         gpus=gpus,
     )
+
+
+def _with_pitfalls(
+    definitions: Definitions, reached: Reached, shell: Shell, placement: Placement
+) -> Definitions:
+    found = pitfalls.look(
+        definitions,
+        reached,
+        shell.user_ns,
+        shell.cells,
+        ranks=placement.world_size,
+        gpus=any(placement.env.values()),
+    )
+    return replace(definitions, notes=(*definitions.notes, *found))
 
 
 def _check_here() -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from ddp_magic.collect.pitfalls import pitfalls
+from ddp_magic.collect.cells import Cells
+from ddp_magic.collect.pitfalls import look, pitfalls
 from ddp_magic.results.notices import left_behind
 from ddp_magic.worker.changes import Changes
 from tests.kernel_side import KernelSide, kernel
@@ -233,14 +234,18 @@ def test_collected_functions_and_overrides_are_looked_at(kernel: KernelSide):
         "class Args:\n    device = 'cuda:2'\ncfg = {'device': 'cuda:3'}",
     )
     collector, _ = kernel.collector("train(1), Args")
-    collector.gather()
+    reached = collector.gather()
     definitions = collector.finish([])
+    cells = Cells(kernel.notebook)
 
-    assert collector.pitfalls(definitions, ranks=2, gpus=True) == [
+    def told(*, gpus: bool) -> list[str]:
+        return look(definitions, reached, kernel.space, cells, ranks=2, gpus=gpus)
+
+    assert told(gpus=True) == [
         'cfg[\'device\'] is cuda:3, "cuda:0" stands in Cell In[2], line 3 and "cuda:2" stands in '
         "Cell In[3], line 2" + ONE_GPU.replace("4", "2")
     ]
-    assert collector.pitfalls(definitions, ranks=2, gpus=False) == []
+    assert told(gpus=False) == []
 
 
 # -- after the run ------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from ddp_magic.collect.history import History
 from ddp_magic.collect.lines import FINAL, finished, taken
 from ddp_magic.collect.listing import Listing
 from ddp_magic.collect.overriding import emit_override
-from ddp_magic.collect.pitfalls import pitfalls, places
 from ddp_magic.collect.preamble import Preamble
 from ddp_magic.collect.private import keep_arguments, keep_body
 from ddp_magic.collect.state import State, process_state, search_path
@@ -146,17 +145,6 @@ class Collector:
             self._run_queue(early=True)
             self._preamble.add(setup, self._seen, self._names)
         self._preamble.finish()
-
-    def pitfalls(self, definitions: Definitions, *, ranks: int, gpus: bool) -> list[str]:
-        """Say what would quietly go wrong on so many workers, after `finish`."""
-        space = self._notebook.user_ns
-        values = {name: space[name] for name in sorted(self._names)}
-        values |= {bound.target: bound.value for bound in definitions.overrides}
-        names = {name for code in self._seen for name in facts(code).names}
-        own = [(definitions.cell.label, self._body.tree, None)]
-        return pitfalls(
-            values, [*own, *places(definitions, self._texts)], names, ranks=ranks, gpus=gpus
-        )
 
     def _run_queue(self, *, early: bool = False) -> None:
         """Follow queued code until nothing new turns up."""

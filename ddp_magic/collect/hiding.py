@@ -34,6 +34,7 @@ _Span: TypeAlias = tuple[tuple[int, int], tuple[int, int], str]
 
 _WORD = re.compile(r"\w+")
 _QUOTED = re.compile(r"""(["'])([^"'\n]{8,})\1""")
+_STRING = re.compile(r"""(["'])(?:\\.|(?!\1)[^\\\n])*\1""")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _BREAKS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 """What `str.splitlines` breaks lines at, as the cells' lines are."""
@@ -61,7 +62,7 @@ def hide(text: str) -> str:
     except RecursionError:  # a sum of a thousand strings
         nodes = None
     if nodes is None:
-        return "".join(mask_line(line, sure=True) for line in lines)
+        return "".join(mask_line(_STRING.sub(repr(MASK), line), sure=True) for line in lines)
     spans = [*_literal_spans(nodes, lines), *_comment_spans(text)]
     for first, last, new in sorted(spans, reverse=True):
         (row, start), (end_row, end) = first, last

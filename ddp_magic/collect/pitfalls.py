@@ -7,24 +7,23 @@ the user's code runs. Each sentence is a note: it never stops a run.
 
 from __future__ import annotations
 
-import ast
 import itertools
 import re
 import sys
 from collections import deque
 from types import FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.collect.one_gpu import lines_naming_one, named_one, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ddp_magic.collect.definitions import Definitions
-    from ddp_magic.collect.texts import Texts
+    from ddp_magic.collect.cells import Cells
+    from ddp_magic.collect.definitions import Definitions, Reached
+    from ddp_magic.collect.one_gpu import Place
 
-__all__ = ["Place", "pitfalls", "places"]
-
-Place: TypeAlias = tuple[str, ast.AST, "frozenset[int] | None"]
-"""A cell's label, its tree, and the lines that are reached (None for all)."""
+__all__ = ["look", "pitfalls"]
 
 _MADE_HERE = {
     "accelerate.accelerator.Accelerator": "an Accelerator",
@@ -38,12 +37,11 @@ _MADE_HERE = {
     "transformers.training_args.TrainingArguments": "a TrainingArguments",
 }
 _DATA_PARALLEL = "torch.nn.parallel.data_parallel.DataParallel"
-_ONE_GPU = re.compile(r"cuda:\d+")
-_FIXING = re.compile(r"cuda:\d|device_ids|\b(?:set_device|cuda|to)\(\d")
 _COLLECTIVES = re.compile(
     r"all_gather\w*|all_reduce|all_to_all\w*|barrier|broadcast\w*|gather\w*|get_rank|reduce"
     r"|reduce_scatter\w*|get_world_size|DistributedDataParallel|DDP|fully_shard"
 )
+_WORD = re.compile(r"\w+")
 _LEVELS = 2
 _WIDE = 100
 """How many items of a container are looked at."""
@@ -53,7 +51,7 @@ _MOST = 3
 
 def pitfalls(
     values: Mapping[str, Any],
-    places: Iterable[Place],
+    found_in: Iterable[Place],
     names: Iterable[str],
     *,
     ranks: int,
@@ -63,8 +61,8 @@ def pitfalls(
 
     Args:
         values: What the cell reaches, by name.
-        places: The text that it reaches.
-        names: Names and attributes in the code that it reaches.
+        found_in: The text that it reaches.
+        names: The words in that text.
         ranks: Number of workers; alone, nothing of this goes wrong.
         gpus: Whether each has a GPU.
     """
@@ -74,16 +72,12 @@ def pitfalls(
     found: list[str] = []
     for name, value in values.items():
         for path, obj in _inside(name, value):
-            if (gpu := _gpu(obj)) and gpus:
+            if (gpu := named_one(obj)) and gpus:
                 fixed.append(f"{path} is {gpu}")
             elif said := _said(path, obj, ranks):
                 found.append(said)
-    for label, tree, lines in places if gpus else ():
-        fixed += (
-            f"{what} stands in {label}, line {line}"
-            for line, what in _fixed(tree)
-            if lines is None or line in lines
-        )
+    for place in found_in if gpus else ():
+        fixed += lines_naming_one(place)
     if fixed:
         found.append(
             f'{_joined(fixed)}, so all {ranks} ranks would use one GPU. Write "cuda", which in '
@@ -92,14 +86,32 @@ def pitfalls(
     return [*found, *_group(set(names))]
 
 
-def places(definitions: Definitions, texts: Texts) -> Iterator[Place]:
-    """Yield the cells behind what was collected, if a GPU's number may stand in them."""
-    for label, lines in sorted(definitions.texts.items()):
-        filename = definitions.filenames.get(label)
-        if filename and any(map(_FIXING.search, lines.values())):
-            cell = texts.cell(filename)
-            if cell:
-                yield label, cell.tree, frozenset(lines)
+def look(
+    definitions: Definitions,
+    reached: Reached,
+    space: Mapping[str, Any],
+    cells: Cells,
+    *,
+    ranks: int,
+    gpus: bool,
+) -> list[str]:
+    """Return the `pitfalls` of what was collected.
+
+    Args:
+        definitions: What was collected.
+        reached: The body, and the names that it reaches.
+        space: The notebook's namespace.
+        cells: What ran in it.
+        ranks: Number of workers.
+        gpus: Whether each has a GPU.
+    """
+    values = {name: space[name] for name in sorted(reached.names) if name in space}
+    values |= {bound.target: bound.value for bound in definitions.overrides}
+    own = (definitions.cell.label, reached.tree, None)
+    lines = [line for numbered in definitions.texts.values() for line in numbered.values()]
+    names = _WORD.findall("".join(lines))
+    found_in = [own, *places(definitions, cells)]
+    return pitfalls(values, found_in, names, ranks=ranks, gpus=gpus)
 
 
 def _said(path: str, obj: Any, ranks: int) -> str:
@@ -134,16 +146,6 @@ def _type_names(obj: Any) -> list[str]:
     return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(obj).__mro__]
 
 
-def _gpu(obj: Any) -> str:
-    """Return the one GPU that a string or a `torch.device` names, or an empty text."""
-    if type(obj) is str:
-        return obj if _ONE_GPU.fullmatch(obj) else ""
-    kind = type(obj)
-    if kind.__module__ == "torch" and kind.__name__ == "device":
-        return str(obj) if obj.type == "cuda" and obj.index is not None else ""
-    return ""
-
-
 def _inside(name: str, root: Any) -> Iterator[tuple[str, Any]]:
     """Yield an object and what it holds, two levels deep, each with its path."""
     waiting = deque([(name, root, 0)])
@@ -166,7 +168,7 @@ def _children(obj: Any) -> Iterator[tuple[str, Any]]:
     elif type(obj) in (list, tuple):
         # a list of the GPUs' names is there to choose from
         listed = enumerate(obj[:_WIDE])
-        yield from ((f"[{index}]", item) for index, item in listed if not _gpu(item))
+        yield from ((f"[{index}]", item) for index, item in listed if not named_one(item))
     yield from ((f".{name}", v) for name, v in _attributes(obj).items() if name[:1] != "_")
 
 
@@ -178,46 +180,6 @@ def _attributes(obj: Any) -> dict[str, Any]:
     except AttributeError:
         return {}
     return {n: v for n, v in list(own.items()) if type(n) is str} if type(own) is dict else {}
-
-
-def _fixed(tree: ast.AST) -> list[tuple[int, str]]:
-    """Return line and text of what names a GPU by its number, if every rank comes by."""
-    found: list[tuple[int, str]] = []
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        found += _fixed_here(node)
-        waiting += _passed_by_all(node)
-    return sorted(found)
-
-
-def _fixed_here(node: ast.AST) -> Iterator[tuple[int, str]]:
-    match node:
-        case ast.Constant(value=str(text)) if _ONE_GPU.fullmatch(text):
-            yield node.lineno, f'"{text}"'
-        case ast.Call(func=ast.Attribute(attr="set_device" | "cuda" | "to" as name)):
-            match node.args:
-                case [ast.Constant(value=int(number)), *_] if type(number) is int:
-                    yield node.lineno, f"{name}({number})"
-                case _:
-                    pass
-        case ast.keyword(arg="device_ids", value=ast.List(elts=[ast.Constant(value=int(number))])):
-            yield node.value.lineno, f"device_ids=[{number}]"
-        case _:
-            pass
-
-
-def _passed_by_all(node: ast.AST) -> Iterable[ast.AST]:
-    """Return the parts of a node, without what only some rank does, keys and comparisons."""
-    match node:
-        case ast.Compare():
-            return ()
-        case ast.Dict(values=values):
-            return values  # map_location={"cuda:0": f"cuda:{rank}"}
-        case ast.If(test=test) | ast.IfExp(test=test) if "rank" in ast.unparse(test).lower():
-            return ()
-        case _:
-            return ast.iter_child_nodes(node)
 
 
 def _group(names: set[str]) -> list[str]:
