@@ -75,7 +75,7 @@ class _Page:
 
     def add_source(self, item: Item) -> None:
         self.gap()
-        self.comment(item.label)
+        self.comment(item.label if item.how is How.SOURCE else _origin(item))
         first = len(self.lines) + 1
         self.add(item.text)
         region = Region(
@@ -116,9 +116,6 @@ def _add_items(page: _Page, items: Sequence[Item]) -> None:
         page.add(*(item.text for item in items if item.how is how))
     page.gap()
     for item in items:
-        if item.how is How.SETUP:
-            page.gap()
-            page.comment("%%ddp_setup, which runs first in every worker and in what that spawns:")
         if item.first_line:
             page.add_source(item)
         elif item.how not in (How.IMPORT, How.LITERAL):
@@ -142,7 +139,9 @@ def _futures(flags: int) -> list[str]:
 
 def _origin(item: Item) -> str:
     """Return the comment above a line that is not the user's."""
-    if item.how in (How.FINAL, How.OVERRIDE, How.SETUP):
+    if item.how is How.SETUP:
+        return f"{item.name}, a %%ddp_setup cell: runs first in every worker and in what it spawns"
+    if item.how in (How.FINAL, How.OVERRIDE):
         return item.name
     volume = f", {room.text(item.nbytes)}" if item.nbytes else ""
     kind = f": {item.kind}{volume}" if item.kind else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import types
 
 import pytest
 from IPython.core.completer import provisionalcompleter
 
-from ddp_magic.collect.setup import in_order
+from ddp_magic.collect.setup import in_order, seeded
 from ddp_magic.errors import CollectError, OptionError
 from ddp_magic.options import Override
 from ddp_magic.overrides import resolve
@@ -72,13 +73,14 @@ def test_setup_cells_stand_first_with_what_they_need_and_in_their_own_words(kern
 
     shown = module(kernel, "train()")
     _, after_begin = shown.split("begin()\n")
-    before, after = after_begin.split("# %%ddp_setup,")
+    line = "# Cell In[3], a %%ddp_setup cell: runs first in every worker and in what it spawns\n"
+    before, after = after_begin.split(line)
     assert "import math" in before
     assert "name = 'a'" in before
     assert "def connect" in before
     assert "json" not in before
     assert "later" not in before
-    assert "# Cell In[3]\nlink = connect(name)\n\ntext = '''\n  as it is'''\n" in after
+    assert after.startswith("link = connect(name)\n\ntext = '''\n  as it is'''\n\n")
     assert "import json" in after
     assert kernel.rank("train()").value == '[1, ["a", 3.141592653589793], "\\n  as it is"]'
 
@@ -424,6 +426,32 @@ def generators():
     random.setstate(state)
 
 
+ALL = {"random", "numpy", "torch"}
+SEEDING = {
+    "random": ("import random\nrandom.seed(0)", {"random"}),
+    "numpy": ("import numpy as np\nnp.random.seed(0)", {"numpy"}),
+    "a name of numpy's": ("from numpy.random import seed\nseed(0)", {"numpy"}),
+    "torch, locally": ("def f():\n    import torch\n    torch.cuda.manual_seed(0)", {"torch"}),
+    "a library": ("class L:\n    __module__ = 'lightning'\nL.seed_everything(0)", ALL),
+    "its own generator": ("import random\nrng = random.Random()\nrng.seed(0)", set()),
+    "its own function": ("def set_seed(n): pass\nset_seed(0)", set()),
+    "nothing": ("import random\nrandom.random()\nseed = 3", set()),
+}
+
+
+@pytest.mark.parametrize("name", SEEDING)
+def test_what_code_seeds_is_told_by_whose_it_is(name: str):
+    text, expected = SEEDING[name]
+    code = compile(text, "cell", "exec")
+    space = {"__name__": "__main__"}
+    if "torch" not in text and "lightning" not in text:
+        exec(code, space)
+    elif "lightning" in text:
+        space["L"] = types.SimpleNamespace(__module__="lightning")
+
+    assert seeded([code], space) == expected
+
+
 def test_what_a_setup_cell_seeds_begins_there_and_the_rest_goes_on(kernel: KernelSide, generators):
     import numpy as np
 
@@ -504,7 +532,7 @@ def test_what_a_setup_cell_sets_in_libraries_is_set_by_it_and_by_nothing_else(ke
 
     definitions, _ = kernel.define("own_lib.A")
 
-    assert definitions.notes == ("Cell In[3], a setup cell, runs first in every worker.",)
+    assert definitions.notes == ("The setup cell Cell In[3] runs first in every worker.",)
     assert kernel.rank(
         "own_lib.A, seen, type(own_lib.opened) is type(own_lib.B) is sqlite3.Connection"
     ).value == (3, 1, True)
@@ -634,7 +662,7 @@ def test_ranks_run_setup_cells_and_what_they_spawn_does_too(notebook: Notebook):
     result = notebook.ns["result"]
     assert type(result) is notebook.ns["Result"]
     assert result.value == [4, 9, *drawn, 7]
-    assert "Cell In[2], a setup cell, runs first in every worker." in shown.err
+    assert "The setup cell Cell In[2] runs first in every worker." in shown.err
     assert shown.out.count("ready 0") == shown.out.count("ready 1") == 1
 
 

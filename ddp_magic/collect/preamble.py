@@ -80,9 +80,10 @@ class Preamble:
         """What the user should see of them before the run."""
         if not self.setups:
             return []
-        one = len(self.setups) == 1
-        runs = "a setup cell, runs" if one else "setup cells, run"
-        return [f"{', '.join(self.labels)}, {runs} first in every worker."]
+        cells = ", ".join(self.labels)
+        if len(self.setups) == 1:
+            return [f"The setup cell {cells} runs first in every worker."]
+        return [f"The setup cells {cells} run first in every worker, in this order."]
 
     def reads(self, setup: Setup) -> set[str]:
         """Return the notebook's names that a setup cell reads and does not make itself.

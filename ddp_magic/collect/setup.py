@@ -28,6 +28,7 @@ __all__ = ["Setup", "in_order", "is_shared", "live", "may_change", "read_setup",
 GENERATORS = frozenset({"random", "numpy", "torch"})
 _VALUES = (int, float, complex, str, bytes, type(None), type(Ellipsis), ModuleType)
 _ROOTS = frozenset({"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FAST", "LOAD_DEREF"})
+_OF_ONE = frozenset({"seed", "manual_seed"})
 _CHANGING = frozenset(
     {"add", "append", "clear", "discard", "extend", "insert", "pop", "remove", "setdefault"}
     | {"reverse", "sort", "update"}
@@ -192,8 +193,10 @@ def _seeds(code: CodeType, space: Mapping[str, Any]) -> Iterator[str]:
         if not statements.seeds(said) or step.opname.startswith(("STORE", "IMPORT")):
             continue
         value = space.get(root, root)
-        home = value.__name__ if isinstance(value, ModuleType) else _home(value)
-        package = {"np": "numpy"}.get(home.partition(".")[0], home.partition(".")[0])
+        if root != said and said in _OF_ONE and not isinstance(value, (ModuleType, str)):
+            continue  # a generator of its own, as a torch.Generator
+        home = _home(value).partition(".")[0]
+        package = {"np": "numpy"}.get(home, home)
         if package in GENERATORS:
             yield package
         elif package != "__main__":  # a library's seed_everything()
@@ -201,4 +204,9 @@ def _seeds(code: CodeType, space: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _home(value: Any) -> str:
-    return value if isinstance(value, str) else str(getattr(value, "__module__", ""))
+    if isinstance(value, str):
+        return value
+    if isinstance(value, ModuleType):
+        return value.__name__
+    owner = type(getattr(value, "__self__", None))  # numpy.random.seed has no module of its own
+    return str(getattr(value, "__module__", None) or owner.__module__)
