@@ -7,7 +7,6 @@ a value is unpickled, stands above it.
 from __future__ import annotations
 
 import inspect
-from enum import Enum
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import taken
 from ddp_magic.collect.literals import is_literal
 from ddp_magic.collect.mentions import strings_in
+from ddp_magic.collect.progress import Progress
 from ddp_magic.collect.provable import Proof, Unproved, names_at_definition
 from ddp_magic.collect.segments import Segments, WriteError
 from ddp_magic.collect.texts import methods
@@ -36,13 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Emitter"]
 
 _NEVER = frozenset({"__name__", "__builtins__", "__builtin__", "__file__", "__spec__"})
-
-
-class _State(Enum):
-    STARTED = "its definition-time names are being emitted"
-    BY_VALUE = "is being written by value"
-    DONE = "is in the module"
-    FAILED = "cannot be sent"
 
 
 class Emitter:
@@ -66,7 +59,7 @@ class Emitter:
         self._texts = texts
         self._history = history
         self._proofs = proofs
-        self._states: dict[str, _State] = {}
+        self._states: dict[str, Progress] = {}
         self._whys: dict[str, str] = {}
         self.packages: set[str] = set()
         self.made: dict[int, str] = {}
@@ -99,7 +92,7 @@ class Emitter:
 
     def take_as_bound(self, names: Iterable[str]) -> None:
         """Emit no such names: a setup cell binds them."""
-        self._states.update(dict.fromkeys(names, _State.DONE))
+        self._states.update(dict.fromkeys(names, Progress.DONE))
 
     def forget(self, name: str) -> bool:
         """Let a name be emitted again; returns whether it was."""
@@ -109,10 +102,10 @@ class Emitter:
     def emit(self, name: str) -> bool:
         """Put a name into the module, with all that it needs; False if it cannot be sent."""
         state = self._states.get(name)
-        if state is _State.STARTED:
+        if state is Progress.STARTED:
             self._demote(name)
         if state is not None:
-            return state is not _State.FAILED
+            return state is not Progress.FAILED
         value = self._space[name]
         line = import_line(name, value, self._history)
         if line:
@@ -136,7 +129,7 @@ class Emitter:
             how: What the module does with it.
             text: The statement; by default the name is bound.
         """
-        self._states[name] = _State.BY_VALUE
+        self._states[name] = Progress.BY_VALUE
         label = self._history.assigned_in(name)
         while True:
             count, mark = len(self.segments.names), len(self.queue)
@@ -144,7 +137,7 @@ class Emitter:
                 segment = self.segments.draft(value)
             except WriteError as error:
                 del self.queue[mark:]
-                self._states[name] = _State.FAILED
+                self._states[name] = Progress.FAILED
                 self.failures[name] = explain(name, value, error, label)
                 return False
             self._emit_read_while_loading(mark)
@@ -185,12 +178,12 @@ class Emitter:
         except Unproved as reason:
             self._whys[name] = str(reason)
             return False
-        self._states[name] = _State.STARTED
+        self._states[name] = Progress.STARTED
         for needed in sorted(names_at_definition(proof.node) - {name}):
             if self.wanted(needed) and not self.emit(needed):
                 self._whys[name] = f"needs {needed}, which cannot be sent"
-                self._states[name] = _State.BY_VALUE
-        if self._states[name] is _State.BY_VALUE:
+                self._states[name] = Progress.BY_VALUE
+        if self._states[name] is Progress.BY_VALUE:
             del self._states[name]
             return False
         self._add_source(name, obj, proof)
@@ -212,7 +205,7 @@ class Emitter:
         )
 
     def _add(self, item: Item) -> bool:
-        self._states[item.name] = _State.DONE
+        self._states[item.name] = Progress.DONE
         self.items.append(item)
         return True
 
@@ -223,13 +216,13 @@ class Emitter:
             return None
         if self._space.get(name) is not obj:
             return None
-        if self._states.get(name) is _State.STARTED:
+        if self._states.get(name) is Progress.STARTED:
             self._demote(name)
         return name if self._emit_source(name, obj) else None
 
     def _demote(self, name: str) -> None:
         """Send by value what is needed to define itself: a value is made first and filled later."""
-        self._states[name] = _State.BY_VALUE
+        self._states[name] = Progress.BY_VALUE
         self._whys[name] = "is needed while it is being defined"
 
     def _note_by_value(self, obj: FunctionType | type) -> None:
