@@ -79,8 +79,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         stores=reached.stores,
         user_ns=shell.user_ns,
     )
-    definitions = collector.finish(bound, dry=options.show)
-    definitions = _with_pitfalls(definitions, reached, shell, placement)
+    definitions = _warned(collector.finish(bound, dry=options.show), reached, shell, placement)
     script.write(definitions, run, header=_header(options, definitions, placement))
     return Prepared(
         options=options,
@@ -95,9 +94,10 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
     )
 
 
-def _with_pitfalls(
+def _warned(
     definitions: Definitions, reached: Reached, shell: Shell, placement: Placement
 ) -> Definitions:
+    """Add notes on what would quietly go wrong."""
     found = pitfalls.look(
         definitions,
         reached,
