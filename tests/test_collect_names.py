@@ -54,6 +54,10 @@ TRAVELS = [
            How.IMPORT, "from collections import Counter as x"),
     Travel("function", ["def x(a, b=1, *, c='d') -> int:\n    return a"], How.SOURCE,
            "def x(a, b=1, *, c='d') -> int:"),
+    Travel("beside an import", ["import math\ndef x(): return math.sqrt(2)"], How.SOURCE,
+           "def x(): return math.sqrt(2)"),
+    Travel("beside a late future import", ["def y(): pass\nfrom __future__ import annotations\n"
+           "def x(): pass"], How.SOURCE, "def x(): pass"),
     Travel("async function", ["async def x(): pass"], How.SOURCE, "async def x(): pass"),
     Travel("class", ["class x:\n    'doc'\n    a = 1\n    def f(self): return super().f()"],
            How.SOURCE, "class x:"),

@@ -127,6 +127,9 @@ def _compiled(filename: str, text: str, flags: int) -> CellText | None:
     if tree is None:
         return None
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    # IPython compiles statement by statement: a method call on what is imported beside it is
+    # another instruction, and `from __future__` may stand anywhere
+    modules = [ast.Module([node], []) for node in tree.body]
     with warnings.catch_warnings(action="ignore"):
-        code = compile(text, filename, "exec", flags, dont_inherit=True)
-    return CellText(filename=filename, text=text, tree=tree, module=code)
+        code = tuple(compile(m, filename, "exec", flags, dont_inherit=True) for m in modules)
+    return CellText(filename=filename, text=text, tree=tree, compiled=code)

@@ -30,14 +30,14 @@ class CellText:
         filename: The file name of its code.
         text: Its text.
         tree: What that parses to.
-        module: What compiling it gives today.
+        compiled: What compiling it gives today, statement by statement.
         label: As ``Cell In[3]``: of its last run, as far as is known in this one.
     """
 
     filename: str
     text: str
     tree: ast.Module
-    module: CodeType
+    compiled: tuple[CodeType, ...]
     label: str = ""
 
     @functools.cached_property
@@ -48,7 +48,7 @@ class CellText:
     @functools.cached_property
     def code(self) -> frozenset[CodeType]:
         """All code objects in it."""
-        return frozenset(codes.nested(self.module))
+        return frozenset(part for code in self.compiled for part in codes.nested(code))
 
     @functools.cached_property
     def statements(self) -> dict[tuple[str, int], list[ast.stmt]]:
