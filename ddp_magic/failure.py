@@ -7,11 +7,11 @@ destroy_process_group()`` is the victim in 8 of 8 runs. Ours: the lowest kind, t
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ddp_magic.documents import decoded
 from ddp_magic.stacks import without_ours
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def explain(
 def _recorded(run: RunDir, ending: Ending, rank: int) -> Failure | None:
     """Return what a rank recorded of itself."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        told = json.loads(run.error(rank, ending.attempt).read_bytes())
+        told = decoded(run.error(rank, ending.attempt).read_bytes())
         message = next(iter(told["message"].strip().splitlines()), "")
         line = f"{told['type']}: {message}"[:500].rstrip(": ")
         if told["type"] == "SystemExit":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.documents import decoded
 from ddp_magic.events import (
     Event,
     Notice,
@@ -162,7 +162,7 @@ class Follower:
                 if not line.endswith(b"\n"):
                     break
                 self._offset += len(line)
-                yield json.loads(line)
+                yield decoded(line)
 
     def _event(self, item: dict[str, Any]) -> Iterator[Event]:
         match item["ev"]:

@@ -12,10 +12,10 @@ import os
 import stat
 import tempfile
 from dataclasses import dataclass
-from json import dumps, loads
 from pathlib import Path
 from typing import Self
 
+from ddp_magic.documents import decoded, encoded
 from ddp_magic.processes import boot_id, kill_marked, start_time
 from ddp_magic.rundir import PREFIX, RunDir, place_error, remove_runs
 
@@ -45,7 +45,7 @@ class KernelDir:
         except OSError as error:
             raise place_error(Path(os.environ.get("TMPDIR") or "/tmp"), error) from None  # noqa: S108
         owner = {"pid": os.getpid(), "start": start_time(os.getpid()), "boot": boot_id()}
-        RunDir(path).write(path / "owner.json", dumps(owner))
+        RunDir(path).write(path / "owner.json", encoded(owner))
         RunDir(path).write(path / "lock", "")
         return cls(path)
 
@@ -79,7 +79,7 @@ def sweep() -> list[Path]:
             private = stat.S_ISDIR(info.st_mode) and stat.S_IMODE(info.st_mode) == 0o700
             if not private or info.st_uid != os.getuid():
                 continue
-            owner = loads((path / "owner.json").read_bytes())
+            owner = decoded((path / "owner.json").read_bytes())
             same_boot = owner["boot"] == boot_id()
             if same_boot and start_time(owner["pid"]) == owner["start"]:
                 continue

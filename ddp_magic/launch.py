@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ddp_magic.documents import encoded
 from ddp_magic.errors import LaunchFailed
 from ddp_magic.processes import kill_marked
 
@@ -72,7 +72,7 @@ class LaunchSpec:
             "worker": [str(_PACKAGE / "worker" / "boot.py")],
             "flags": flags,
         }
-        run.write(run.spec, dumps(spec))
+        run.write(run.spec, encoded(spec))
 
 
 class Guard:

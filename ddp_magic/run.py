@@ -6,10 +6,10 @@ import os
 import shutil
 import time
 from contextlib import ExitStack, contextmanager
-from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic import failure, interrupts, keeping, outcome, stacks
+from ddp_magic.documents import encoded
 from ddp_magic.drawing import Drawing
 from ddp_magic.environment import environment
 from ddp_magic.events import RunStarted, RunState, StateChanged
@@ -154,7 +154,7 @@ class Run:
             "stores": plan.stores,
             "gpus": any(plan.placement.env.values()),
         }
-        run.write(run.job, dumps(job))
+        run.write(run.job, encoded(job))
         return Guard(run, spec)
 
     # -- meanwhile ------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ is loaded.
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from ddp_magic.collect import lines
 from ddp_magic.collect.definitions import How
+from ddp_magic.documents import encoded
 from ddp_magic.futures import future_names
 from ddp_magic.pickling import room
 from ddp_magic.sourcemap import COMMENT, Region, SourceMap
@@ -44,8 +44,8 @@ def write(definitions: Definitions, run: RunDir, *, header: Sequence[str]) -> So
     run.write(run.main, page.text)
     run.write(run.body, definitions.body)
     regions = [vars(region) for region in page.regions]
-    run.write(run.source_map, _json(vars(source_map) | {"regions": regions}))
-    run.write(run.program, _json(_program(definitions, page)))
+    run.write(run.source_map, encoded(vars(source_map) | {"regions": regions}))
+    run.write(run.program, encoded(_program(definitions, page)))
     return source_map
 
 
@@ -146,11 +146,6 @@ def _origin(item: Item) -> str:
     volume = f", {room.text(item.nbytes)}" if item.nbytes else ""
     kind = f": {item.kind}{volume}" if item.kind else ""
     return f"{item.name}{kind}" + (f", {item.label}" if item.label else "")
-
-
-def _json(value: object) -> str:
-    """Return JSON; by its encoder, since a notebook may have patched `json.dumps`."""
-    return json.JSONEncoder().encode(value)
 
 
 def _program(definitions: Definitions, page: _Page) -> dict[str, object]:

@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ddp_magic"
 
 SHARED = {
-    "errors", "events", "futures", "masking", "news", "pickling", "processes", "rundir",
-    "sourcemap",
+    "documents", "errors", "events", "futures", "masking", "news", "pickling", "processes",
+    "rundir", "sourcemap",
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {

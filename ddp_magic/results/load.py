@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.documents import decoded
 from ddp_magic.errors import UserError
 from ddp_magic.pickling import BlobReader, Unpickler
 from ddp_magic.results.reading import Segment, Segments
@@ -47,7 +47,7 @@ class Results:
         self._receiver = receiver
         self._index: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError):
-            self._index = json.loads((run.results / "index.json").read_bytes())
+            self._index = decoded((run.results / "index.json").read_bytes())
         self._why = why
         self.notices: list[str] = list(self._index.get("notices", []))
         self.outputs: dict[str, Any] = self._read("named", only=set(names))

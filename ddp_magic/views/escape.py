@@ -7,8 +7,8 @@ nor move a terminal's cursor, nor change the order in which other text is read.
 from __future__ import annotations
 
 import html as _html
-import json
 import re
+from json import JSONEncoder
 from typing import Any
 
 from ddp_magic.sgr import ESCAPE
@@ -67,5 +67,5 @@ def html(text: str) -> str:
 
 def json_for_script(value: Any) -> str:
     """Return a value as JSON that can stand in a script element and cannot end it."""
-    text = json.dumps(value, ensure_ascii=True)
+    text = JSONEncoder().encode(value)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -8,8 +8,8 @@ itself (its number, the error that a failed run raises) is not said again.
 
 from __future__ import annotations
 
-import json
 from functools import partial
+from json import JSONEncoder
 from typing import TYPE_CHECKING, NamedTuple
 
 from ddp_magic.events import RunState
@@ -70,7 +70,7 @@ def record(picture: Picture, now: float | None = None) -> dict[str, str]:
 
 def cost(text: str) -> int:
     """Return the bytes that text takes in a notebook file, which has a string for each line."""
-    return len(json.dumps(text, ensure_ascii=False).encode()) + 14 * text.count("\n")
+    return len(JSONEncoder(ensure_ascii=False).encode(text).encode()) + 14 * text.count("\n")
 
 
 def _html(picture: Picture, now: float | None) -> str:
