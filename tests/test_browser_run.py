@@ -62,6 +62,11 @@ def check(rank):
 check(dist.get_rank())
 dist.barrier()
 """.lstrip()
+SHOW = """
+%%ddp --show --nproc 2 tag={hostile} lr=0.3
+Trainer().train()
+print(hostile)
+""".lstrip()
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +90,7 @@ def lab(server):
             CHECK,
             FAIL,
             TRAIN.replace("GO", "reload"),
+            SHOW,
         ]
     )
     notebook.run(0)
@@ -165,6 +171,27 @@ def harmless(notebook, area):
     for tag in ("script", "img", "a[href]", "iframe", "mjx-container", "[onfocus]", "[onerror]"):
         assert area.locator(tag).count() == 0, tag
     assert notebook.problems == []
+
+
+def test_show_is_a_table_and_a_folded_module_and_only_text(lab):
+    output = lab.run(5)
+    module = output.locator("pre")
+    assert output.locator("th").all_inner_texts() == ["name", "how", "from", "what"]
+    row = output.locator("tr", has=lab.page.get_by_text("Trainer", exact=True))
+    assert re.fullmatch(r"Trainer\ssource\sCell In\[1\], lines \d-\d\d\sclass\s*", row.inner_text())
+    assert output.get_by_text("lr=0.3 → Trainer(lr)", exact=True).is_visible()
+    assert not module.is_visible()
+    harmless(lab, output)
+
+    output.locator("summary", has_text="The module").click()
+    module.get_by_text("class").first.wait_for()
+    keyword, rest = (
+        output.locator(which).first.evaluate("e => getComputedStyle(e).color")
+        for which in ("pre .k", "pre")
+    )
+    assert keyword != rest
+    harmless(lab, output)
+    assert kept(lab, 5).startswith("%%ddp --show Cell In[")
 
 
 def test_a_page_that_is_reloaded_in_the_middle_shows_the_record_and_then_the_end(lab, server):
