@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ddp_magic import pickling
 from ddp_magic.collect import sizes
@@ -21,6 +23,7 @@ from ddp_magic.pickling import (
     Part,
     Receiver,
     Sender,
+    extents,
     filemaps,
     loans,
     parts,
@@ -41,9 +44,11 @@ class Trip:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.nbytes = 0
+        self.number = 0
 
     def __call__(self, value: Any, *, devices: bool = False) -> Any:
-        stem = f"trip{len(list(self.run.results.iterdir()))}"
+        self.number += 1
+        stem = f"trip{self.number}"
         path = self.run.results / f"{stem}.pkl"
         pickling.dump(value, path, self.run, Sender(main={}))
         self.nbytes = sum(p.stat().st_size for p in self.run.results.glob(f"{stem}-*.bin"))
@@ -253,6 +258,40 @@ def test_tied_weights_and_an_optimizers_state_are_the_models(trip: Trip):
         stepping.state[made[0].bias]["exp_avg"], optimizer.state[net[0].bias]["exp_avg"]
     )
     assert torch.equal(made[0].bias.grad, net[0].bias.grad)
+
+
+steps = st.sampled_from([1, 1, 2, 3, 7, -1, -2])
+cuts = st.builds(slice, st.integers(0, 12), st.integers(8, 24), steps)
+views = st.tuples(cuts, cuts | st.integers(0, 11), st.sampled_from("TR."), st.booleans())
+
+
+def look_at(base: np.ndarray, how: tuple[Any, Any, str, bool]) -> Any:
+    """Return a view of an array, in one of many shapes, as an array or a tensor."""
+    rows, columns, turned, as_tensor = how
+    rows = rows if rows.step > 0 else slice(rows.stop, rows.start, rows.step)
+    if isinstance(columns, slice) and columns.step < 0:
+        columns = slice(columns.stop, columns.start, columns.step)
+    found = base[rows, columns]
+    found = {"T": found.T, "R": found[..., None], ".": found}[turned]
+    as_tensor &= all(stride >= 0 for stride in found.strides)
+    return torch.from_numpy(found) if as_tensor else found
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(found=st.lists(views, min_size=1, max_size=4), start=st.integers(0, 3))
+def test_whatever_views_there_are_a_change_through_one_is_seen_through_the_same_others(
+    trip: Trip, found: list[Any], start: int
+):
+    base = np.arange(300, dtype=np.int32)[start : start + 288].reshape(24, 12)
+    here = [look_at(base, how) for how in found]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extents, "_SLACK", 0)
+        there = trip(here)
+
+    for number, (one, other) in enumerate(zip(here, there, strict=True)):
+        for each in (one, other):
+            (each.fill_ if isinstance(each, torch.Tensor) else each.fill)(-number)
+        assert [each.tolist() for each in there] == [each.tolist() for each in here]
 
 
 # -- kinds of arrays and tensors ------------------------------------------------------------------
