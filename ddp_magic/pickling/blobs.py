@@ -79,7 +79,9 @@ class BlobWriter:
             NoRoom: They would fill the disk or the machine.
             PlaceError: What the user has chosen is no place for them.
         """
-        total = self.nbytes()
+        return self._check(self.nbytes(), also, movable=movable)
+
+    def _check(self, total: int, also: int, *, movable: bool) -> Path:
         place = room.chosen(self._folder, total) if movable and self.parts else self._folder
         if place == self._folder:
             also += total
@@ -99,9 +101,9 @@ class BlobWriter:
             NoRoom: They would fill the disk or the machine; nothing was written.
             PlaceError: They cannot be written; nothing is left of them.
         """
-        place = self.check(also, movable=movable)
         extents = self._plan(self.parts)
         total = sum(extent.nbytes for extent in extents)
+        place = self._check(total, also, movable=movable)
         if place == self._folder or not self._write_at(place, extents):
             _check(self._folder, total + also)
             with self._undone_on_failure() as made:

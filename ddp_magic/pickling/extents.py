@@ -137,6 +137,10 @@ def plan(views: Mapping[int, View]) -> list[Extent]:
 
 def _extents(group: dict[int, View]) -> list[Extent]:
     """Return one extent for views that overlap as wholes, or one each if no element does."""
+    if len(group) == 1:  # and in one piece, as nearly all are
+        ((number, one),) = group.items()
+        if not one.dims:
+            return [_whole(one.space, one.low, one.low + one.run, {number: one})]
     low = min(one.low for one in group.values())
     high = max(one.high for one in group.values())
     needed = sum(one.needed for one in group.values())
@@ -152,10 +156,14 @@ def _extents(group: dict[int, View]) -> list[Extent]:
             )
             for number, one in group.items()
         ]
-    pad = low % ALIGN
     (space,) = {one.space for one in group.values()}
+    return [_whole(space, low, high, group)]
+
+
+def _whole(space: str, low: int, high: int, group: dict[int, View]) -> Extent:
+    pad = low % ALIGN
     offsets = {number: one.low - low + pad for number, one in group.items()}
-    return [Extent(space=space, low=low, nbytes=high - low + pad, pad=pad, views=offsets)]
+    return Extent(space=space, low=low, nbytes=high - low + pad, pad=pad, views=offsets)
 
 
 def _disjoint(views: Iterable[View]) -> bool:

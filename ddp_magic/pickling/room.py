@@ -19,7 +19,7 @@ _CHOICE = "DDP_MAGIC_BLOBS"
 _MUCH = 1 << 26
 """Bytes from which files on a disk are slower than in memory: it begins to write them out."""
 _RESERVE = 64 << 20
-"""Bytes that are left over, for logs and for the processes that do the work."""
+"""Bytes that are left over at most, for logs and for the processes that do the work."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _NO_LIMIT = 1 << 60
 
@@ -70,7 +70,7 @@ def free(place: Path) -> int:
     room = found.f_bavail * found.f_frsize
     if _is_memory(place):
         room = min(room, memory())
-    return max(0, room - _RESERVE)
+    return room - min(_RESERVE, room // 10)
 
 
 def memory() -> int:
