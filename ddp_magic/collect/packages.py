@@ -20,11 +20,13 @@ _INSTALLED = tuple(
 )
 
 
-def with_own(packages: set[str]) -> set[str]:
+@functools.lru_cache(maxsize=256)
+def with_own(packages: frozenset[str], _count: int) -> frozenset[str]:
     """Return the packages and those that the user's own modules among them use, at any depth.
 
     Args:
         packages: Top-level names that workers import.
+        _count: How many modules there are: the answer may change with it.
     """
     found = set(packages)
     waiting = list(packages)
@@ -32,7 +34,7 @@ def with_own(packages: set[str]) -> set[str]:
         new = set(_used_by_own(waiting.pop())) - found
         found |= new
         waiting += new
-    return found
+    return frozenset(found)
 
 
 @functools.lru_cache(maxsize=256)

@@ -101,10 +101,11 @@ class State:
     def _used(self, packages: set[str]) -> set[str]:
         """Return the packages whose state matters: a patch of what an import uses does, too."""
         if self._used_by[0] != packages:
-            used = with_own(packages) | STANDARD
+            count = len(sys.modules)
+            used = {*with_own(frozenset(packages), count), *STANDARD}
             known = frozenset(used - STANDARD)
             others = set(self._packages.values()) - used
-            used |= {other for other in others if is_used(other, known, len(sys.modules))}
+            used |= {other for other in others if is_used(other, known, count)}
             self._used_by = (set(packages), used)
         return self._used_by[1]
 
