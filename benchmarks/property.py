@@ -98,12 +98,7 @@ class _Tally:
             known.append((notebook, outcome))
 
     def report(self) -> None:
-        """Print failures, made small, and what there was."""
-        for kind, found in sorted(self.failures.items()):
-            print(f"\n{'=' * 30} {len(found)} times: {kind}")
-            for notebook in self._smallest([notebook for notebook, _ in found]):
-                print(f"\n{'-' * 60}\n{notebook.text}\n\n{self.checker.run(notebook).told}")
-                self._keep(notebook)
+        """Print what there was, and failures, made small."""
         seconds = time.monotonic() - self.began
         number = self.counts["examples"]
         print(f"\n{number} examples in {seconds:.0f} s, {number / seconds:.1f} a second")
@@ -115,6 +110,14 @@ class _Tally:
             print("\n" + title)
             for name, count in counter.most_common():
                 print(f"{count:8} {name}")
+        for kind, found in sorted(self.failures.items()):
+            print(f"\n{'=' * 30} {len(found)} times: {kind}")
+            for notebook in self._smallest([notebook for notebook, _ in found]):
+                print(
+                    f"\n{'-' * 60}\n{notebook.text}\n\n{self.checker.run(notebook).told}",
+                    flush=True,
+                )
+                self._keep(notebook)
         failed = sum(map(len, self.failures.values()))
         print(f"\n{failed} of {number} examples failed")
 

@@ -28,7 +28,7 @@ _READS = frozenset(
     }
 )
 _BY_STRING = frozenset({"globals", "eval", "exec"})
-_OF_MODULE = frozenset({"getattr", "hasattr", "vars", "__dict__", "attrgetter"})
+_OF_MODULE = frozenset({"getattr", "hasattr", "vars", "__dict__", "attrgetter", "modules"})
 _OWN_NAMESPACE = frozenset({"vars", "locals", "dir"})
 _HAS_DOCSTRING = 0x4000000  # inspect.CO_HAS_DOCSTRING, from Python 3.14 on
 
@@ -90,7 +90,7 @@ def facts(code: CodeType) -> Facts:
         stores=frozenset(stores),
         imports=frozenset(imports),
         names=frozenset(name for part in parts for name in part.co_names),
-        strings=tuple(text for part in parts for text in _strings(part)),
+        strings=tuple(text for part in parts for text in (*_strings(part), *_of_main(part))),
         by_string=any(_looks_up_by_string(part, reads) for part in parts),
     )
 
@@ -122,7 +122,13 @@ def _looks_up_by_string(code: CodeType, reads: set[str]) -> bool:
     if "get_type_hints" in names or _asks_own_namespace(code):
         return True
     main = "__main__" in names or {"__name__", "modules"} <= names
-    return main and not _OF_MODULE.isdisjoint(names)
+    return "__main__" in code.co_names or (main and not _OF_MODULE.isdisjoint(names))
+
+
+def _of_main(code: CodeType) -> tuple[str, ...]:
+    """Return what may be attributes of ``__main__``, as in ``__main__.epochs``."""
+    own = "__main__" in code.co_names or "__main__" in code.co_consts
+    return code.co_names if own else ()
 
 
 def _asks_own_namespace(code: CodeType) -> bool:

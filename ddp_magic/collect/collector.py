@@ -17,6 +17,7 @@ from ddp_magic.collect.emit import Emitter
 from ddp_magic.collect.history import History
 from ddp_magic.collect.lines import FINAL, finished, taken
 from ddp_magic.collect.listing import Listing
+from ddp_magic.collect.named import names_of
 from ddp_magic.collect.overriding import emit_override
 from ddp_magic.collect.preamble import Preamble
 from ddp_magic.collect.private import keep_arguments, keep_body
@@ -157,6 +158,7 @@ class Collector:
                 if code not in self._seen:
                     self._follow(code, {n for n in facts(code).reads if self._emitter.wanted(n)})
             self._emit_by_string()
+            self._emit_names()
             self._state.emit(self._packages(), early=early)
 
     def _follow(self, code: CodeType, reads: set[str]) -> None:
@@ -180,6 +182,13 @@ class Collector:
             if not new:
                 return
             for name in new:
+                self._emitter.emit(name)
+
+    def _emit_names(self) -> None:
+        """Bind the names of what went by value: a worker may pickle it by reference."""
+        for name in list(names_of(self._emitter.by_value, self._notebook.user_ns)):
+            if self._emitter.wanted(name) and not self._emitter.known(name):
+                self._guessed.add(name)
                 self._emitter.emit(name)
 
     def _add_display(self, said: Facts) -> None:

@@ -180,8 +180,12 @@ class Emitter:
             return False
         self._states[name] = Progress.STARTED
         for needed in sorted(names_at_definition(proof.node) - {name}):
-            if self.wanted(needed) and not self.emit(needed):
-                self._whys[name] = f"needs {needed}, which cannot be sent"
+            if not self.wanted(needed):
+                continue
+            sent = self.emit(needed)
+            if not sent or self._states.get(needed) is Progress.BY_VALUE:
+                begun = "is still being written" if sent else "cannot be sent"
+                self._whys[name] = f"needs {needed}, which {begun}"
                 self._states[name] = Progress.BY_VALUE
         if self._states[name] is Progress.BY_VALUE:
             del self._states[name]

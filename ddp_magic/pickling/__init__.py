@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.pickling.blobs import BlobWriter, write_all
 from ddp_magic.pickling.loans import BlobReader
 from ddp_magic.pickling.parts import Part, Parts
-from ddp_magic.pickling.pickler import Draft, Pickler, Receiver, Sender, Unpickler
+from ddp_magic.pickling.pickler import Pickler, Unpickler
 from ddp_magic.pickling.refusals import CannotTravel
 from ddp_magic.pickling.room import NoRoom
+from ddp_magic.pickling.sides import Draft, Receiver, Sender
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,14 +23,27 @@ def reduce(cls: type, by_value: Callable[[Any], None]) -> Any:
         return None
     if cloud.is_enum(reduced):
         by_value(cls)
-        return enums.reduce(cls, reduced)
+        return enums.reduce(cls, (*reduced[:2], _filling(cls, reduced)))
     if cloud.is_class(reduced):
         by_value(cls)
         metaclass, name, bases, namespace, tracker, _ = reduced[1]
         namespace = {**namespace, "__qualname__": cls.__qualname__}
-        members = reduced[2][0]
+        filling = _filling(cls, reduced)
+        members = filling[0]
         if cls.__dict__.get("__slots__") and not issubclass(cls, tuple):
             namespace["__slots__"] = members.pop("__slots__")
         args = (metaclass, name, bases, namespace, tracker)
-        return rebuild.skeleton, args, reduced[2], None, None, rebuild.set_class
+        return rebuild.skeleton, args, filling, None, None, rebuild.set_class
     return reduced
+
+
+def _filling(cls: type, reduced: Any) -> tuple[dict[str, Any], Any]:
+    """Return a class's attributes in the order in which it has them, and what cloudpickle adds.
+
+    Cloudpickle sorts them. What `copyreg` remembers in each class is no attribute of the user's:
+    the first pickle of an instance would change how its class is written from then on.
+    """
+    members, more = reduced[2]
+    own = {name: members[name] for name in vars(cls) if name in members}
+    own.pop("__slotnames__", None)
+    return own, more

@@ -21,6 +21,7 @@ __all__ = [
     "known_class",
     "reduce_class",
     "reduce_code",
+    "reduce_type_variable",
     "set_class",
 ]
 
@@ -45,6 +46,11 @@ def is_enum(reduced: Any) -> bool:
 def set_class(made: type, state: tuple[Any, ...]) -> None:
     """Fill a class."""
     _private._class_setstate(made, state)
+
+
+def reduce_type_variable(variable: Any) -> Any:
+    """Return how cloudpickle writes a `typing.TypeVar`."""
+    return _private._typevar_reduce(variable)
 
 
 def known_class(tracker: str) -> type | None:

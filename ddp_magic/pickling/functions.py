@@ -58,6 +58,14 @@ def reduce_code(code: CodeType, filename: Callable[[str], str]) -> tuple[Any, ..
     return cloud.reduce_code(code.replace(co_filename=filename(code.co_filename)))
 
 
+def in_class(func: FunctionType, member: Any) -> str | None:
+    """Return the attribute by which a class's member gives a function; empty for itself."""
+    if member is func:
+        return ""
+    ways = ("__func__", "fget", "fset", "fdel", "func")
+    return next((way for way in ways if getattr(member, way, None) is func), None)
+
+
 def reduce_cell(cell: CellType) -> tuple[Any, ...]:
     """Write a cell as an object, so that all closures over it go on sharing it."""
     if not _filled(cell):

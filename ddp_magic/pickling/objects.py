@@ -19,7 +19,7 @@ import typing
 import weakref
 from typing import Any
 
-from ddp_magic.pickling import making, rebuild
+from ddp_magic.pickling import cloud, making, rebuild
 
 __all__ = ["importable", "made_by_hand", "reduce"]
 
@@ -128,6 +128,11 @@ def _type_parameter(obj: Any) -> tuple[Any, ...] | None:
     return rebuild.type_parameter, (type(obj), obj.__name__, _options(obj))
 
 
+def _type_variable(obj: Any) -> tuple[Any, ...]:
+    make, arguments = cloud.reduce_type_variable(obj)
+    return make, arguments, obj.__module__, None, None, rebuild.set_module
+
+
 def _options(obj: Any) -> dict[str, Any]:
     if type(obj) is not typing.ParamSpec:
         return {}
@@ -157,6 +162,14 @@ def _view(obj: types.MappingProxyType[Any, Any]) -> tuple[Any, ...]:
     return types.MappingProxyType, (viewed,)
 
 
+def _memory(obj: memoryview) -> tuple[Any, ...] | None:
+    """Write a view of all of something; of a part of it only what it looks at."""
+    owner: Any = obj.obj
+    whole = isinstance(owner, (bytes, bytearray)) and len(owner) == obj.nbytes and obj.c_contiguous
+    data = owner if whole else obj.tobytes() if obj.readonly else bytearray(obj.tobytes())
+    return rebuild.memory, (data, obj.format, obj.shape, obj.readonly)
+
+
 def _struct(obj: struct.Struct) -> tuple[Any, ...]:
     return struct.Struct, (obj.format,)
 
@@ -179,6 +192,7 @@ _BY_NAME = {"torch.finfo": _type_limits, "torch.iinfo": _type_limits}
 
 _REDUCERS: dict[type, Any] = {
     types.MappingProxyType: _view,
+    memoryview: _memory,
     struct.Struct: _struct,
     type(functools.lru_cache(len)): _cached,
     functools.cached_property: _cached_property,
@@ -186,6 +200,7 @@ _REDUCERS: dict[type, Any] = {
     types.ModuleType: _module,
     logging.Logger: _logger,
     typing.NewType: _new_type,
+    typing.TypeVar: _type_variable,
     typing.ParamSpec: _type_parameter,
     typing.TypeVarTuple: _type_parameter,
     weakref.ref: _weak_reference,

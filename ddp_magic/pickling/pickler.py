@@ -7,6 +7,7 @@ A pickle refers to what both sides have by persistent ids:
 ``module``     the ``__main__`` module
 ``def``        a definition that the receiver has by source, by name
 ``made``       an object that the receiver has made itself, by name or path
+``itself``     a dict or set that `keyed` fills
 ``part``       memory that an array or tensor looks at, by number
 ``storage``    a torch storage
 ``buffer``     what a library hands out as `pickle.PickleBuffer`
@@ -18,98 +19,32 @@ from __future__ import annotations
 
 import pickle
 import sys
-from dataclasses import dataclass, field, replace
 from types import CellType, CodeType, FunctionType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from ddp_magic.pickling import arrays, classes, functions, instances, objects, refusals, tensors
+from ddp_magic.pickling import (
+    arrays,
+    classes,
+    functions,
+    instances,
+    keyed,
+    objects,
+    rebuild,
+    refusals,
+    tensors,
+)
 from ddp_magic.pickling.parts import Ref
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
     from typing import BinaryIO
 
-    from ddp_magic.pickling.blobs import BlobWriter
-    from ddp_magic.pickling.loans import BlobReader, Loan
+    from ddp_magic.pickling.loans import Loan
     from ddp_magic.pickling.parts import Parts
+    from ddp_magic.pickling.sides import Draft, Receiver, Sender
 
-__all__ = ["Draft", "Pickler", "Receiver", "Sender", "Unpickler"]
-
-
-def _no_definition(_: Any) -> None:
-    return None
-
-
-def _same_name(filename: str) -> str:
-    return filename
-
-
-def _ignore(_: Any) -> None:
-    return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sender:
-    """What a pickler needs to know of its process and of the receiver."""
-
-    main: dict[str, Any]
-    """The notebook's (or the rank's) namespace: functions keep the receiver's in its place."""
-    blobs: BlobWriter | None = None
-    """Where large buffers go."""
-    definition: Callable[[Any], str | None] = _no_definition
-    """Gives the name of a function or class that the receiver has by source."""
-    filename: Callable[[str], str] = _same_name
-    """Gives the receiver's name of a code object's file, as ``Cell In[3]``."""
-    by_value: Callable[[Any], None] = _ignore
-    """Is told of each function and class that is written whole."""
-    foreign: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
-    """Namespaces other than `main` (by id), so that their functions go on sharing them."""
-    harmless: set[type] = field(default_factory=set[type])
-    """Types that need no check."""
-    made: Mapping[int, str] = field(default_factory=dict[int, str])
-    """Objects (by id) that the receiver makes itself, and the expression that gives them there;
-    an empty one where that is too late."""
-    packages: set[str] = field(default_factory=set[str])
-    """Top-level packages whose types were written."""
-
-    def with_blobs(self, blobs: BlobWriter) -> Self:
-        """Return the same with another place for buffers."""
-        return replace(self, blobs=blobs)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receiver:
-    """What an unpickler needs to know of its process."""
-
-    main: dict[str, Any]
-    """This process's ``__main__`` namespace."""
-    blobs: BlobReader | None = None
-    """Where large buffers come from."""
-    definitions: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """The functions and classes that a pickle refers to by name."""
-    devices: bool = False
-    """Whether tensors of a GPU go to this process's current GPU again, else stay on the CPU."""
-
-    def with_blobs(self, blobs: BlobReader) -> Self:
-        """Return the same with another place for buffers."""
-        return replace(self, blobs=blobs)
-
-
-class Draft:
-    """A file for a pickler that keeps the pieces without copying large ones."""
-
-    def __init__(self) -> None:
-        self.chunks: list[bytes] = []
-        self.nbytes = 0
-
-    def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Take a piece in."""
-        piece = data if type(data) is bytes else bytes(data)
-        self.chunks.append(piece)
-        self.nbytes += len(piece)
-        return len(piece)
+__all__ = ["Pickler", "Unpickler"]
 
 
 class Pickler(cloudpickle.Pickler):
@@ -139,7 +74,9 @@ class Pickler(cloudpickle.Pickler):
         kind = type(obj)
         if kind is dict:
             shared = obj is functions.NAMESPACE or obj is self.sender.main
-            return ("namespace",) if shared else None
+            return ("namespace",) if shared else self._held(obj)
+        if kind is set:
+            return self._held(obj)
         if kind is Ref:
             return ("device", obj.device) if obj.device else ("part", obj.number)
         if kind is FunctionType or issubclass(kind, type):
@@ -152,6 +89,10 @@ class Pickler(cloudpickle.Pickler):
         if kind is pickle.PickleBuffer:
             return arrays.buffer_ref(obj, self.parts)
         return None
+
+    def _held(self, container: Any) -> tuple[Any, ...] | None:
+        holder = self.sender.holders.holder(container)
+        return None if holder is None else ("itself", holder)
 
     def _place(self, obj: Any) -> str:
         place = self.sender.made[id(obj)]
@@ -196,8 +137,10 @@ class Pickler(cloudpickle.Pickler):
         """Replace cloudpickle's way with functions (its Pickler calls this method)."""
         owner, _, name = func.__qualname__.rpartition(".")
         cls = self.sender.main.get(owner)
-        if isinstance(cls, type) and vars(cls).get(name) is func and self.sender.definition(cls):
-            return getattr, (cls, name)  # a method of a class that the receiver has
+        if isinstance(cls, type) and self.sender.definition(cls):
+            way = functions.in_class(func, vars(cls).get(name))
+            if way is not None:
+                return rebuild.of_class, (cls, name, way)
         self.sender.by_value(func)
         namespace = self._function_getnewargs(func)[1]
         return functions.reduce(func, namespace, self.submodules)
@@ -215,6 +158,12 @@ class Unpickler(pickle.Unpickler):
         super().__init__(file)
         self._receiver = receiver
 
+    def load(self) -> Any:
+        """Read the next value."""
+        value = super().load()
+        keyed.finish()
+        return value
+
     def persistent_load(self, pid: Any) -> Any:
         """Give what the pickle refers to by name (the hook of `pickle`)."""
         receiver = self._receiver
@@ -227,6 +176,8 @@ class Unpickler(pickle.Unpickler):
                 return eval(expression, receiver.main)
             case ("def", name):
                 return receiver.definitions[name]
+            case ("itself", value):
+                return value
             case ("part", number):
                 return self._loan(number)
             case ("storage", number, nbytes, dtype):

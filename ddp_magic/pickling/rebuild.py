@@ -50,6 +50,12 @@ def set_function(func: FunctionType, state: tuple[Any, ...]) -> None:
         setattr(func, name, value)
 
 
+def of_class(cls: type, name: str, way: str) -> Any:
+    """Return a function that a class has as a method, or behind one."""
+    member = vars(cls)[name]
+    return getattr(member, way) if way else member
+
+
 def cell() -> CellType:
     """Make an empty cell."""
     return CellType()
@@ -148,6 +154,11 @@ def type_parameter(kind: Any, name: str, options: dict[str, Any]) -> Any:
     return made
 
 
+def set_module(made: Any, module: str) -> None:
+    """Give a `typing.TypeVar` its module: it is pickled by reference to that."""
+    made.__module__ = module
+
+
 def compiled(context: Any, func: Any) -> Any:
     """Have `torch.compile` wrap a function with the options that it had."""
     return context(func)
@@ -178,6 +189,14 @@ def context_variable(name: str, default: tuple[Any, ...], value: tuple[Any, ...]
     if value:
         made.set(value[0])
     return made
+
+
+def memory(data: Any, form: str, shape: tuple[int, ...], readonly: bool) -> memoryview:  # noqa: FBT001
+    """Make a view of memory."""
+    made = memoryview(data)
+    if form != "B" or len(shape) != 1:
+        made = made.cast("B").cast(form, shape)  # type: ignore[call-overload]
+    return made.toreadonly() if readonly else made
 
 
 def stream(name: str) -> Any:

@@ -209,7 +209,7 @@ def _body(writer: Writer) -> str:
     for name in names:
         if len(names) > 2 and writer.chance(45):
             del writer.names[name]  # the body does not say it; what it says may reach it
-    lines = ["from probes import attempt, show"]
+    lines = ["from probes import attempt, same, show"]
     for _ in range(2 + writer.random.randrange(7)):
         try:
             lines.append(writer.fill(writer.pick(_LINES)(writer)))
@@ -232,7 +232,7 @@ def _relate(writer: Writer) -> str:
     return str(
         writer.pick(
             [
-                "attempt(lambda: ?any1 is ?any2)",
+                "attempt(lambda: same(?any1, ?any2))",
                 "attempt(lambda: (isinstance(?obj1, ?cls1), type(?obj1) is ?cls1))",
                 "attempt(lambda: issubclass(?cls1, ?cls2))",
                 "attempt(lambda: ?any1 == ?any2)",
@@ -282,7 +282,7 @@ def _do(writer: Writer) -> str:
                 "?obj.x = ?any",
                 "def patch():\n    ?cls.added = lambda self: ('added', self.x)\n    return ?obj.added()\nattempt(patch)",
                 "try:\n    ?fn(#)\nexcept ?cls as e:\n    show(e)\nexcept Exception as e:\n    show(type(e).__name__)",
-                                "attempt(lambda: [(each, ?any) for each in (?any, ?any)])",
+                "attempt(lambda: [(each, ?any) for each in (?any, ?any)])",
                 "import typing\nattempt(lambda: sorted(map(str, typing.get_type_hints(?fn))))",
                 "attempt(lambda: sorted(vars(?obj)))",
                 "match ?any:\n    case {'k': v}:\n        show(v)\n    case [one, *_]:\n        show(one)\n    case _:\n        show('else')",

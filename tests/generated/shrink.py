@@ -42,8 +42,11 @@ def shrink(notebook: Notebook, fails: Callable[[Notebook], bool], tries: int = 6
 def _smaller(notebook: Notebook) -> Iterator[Notebook]:
     if notebook.overrides:
         yield replace(notebook, overrides=())
-    for number in reversed(range(len(notebook.cells))):
-        yield replace(notebook, cells=notebook.cells[:number] + notebook.cells[number + 1 :])
+    count = len(notebook.cells)
+    for size in sorted({count // 2, 3, 1}, reverse=True):
+        for number in range(0, count - size + 1, max(size, 1)):
+            rest = notebook.cells[:number] + notebook.cells[number + size :]
+            yield replace(notebook, cells=rest)
     for number, cell in reversed(list(enumerate(notebook.cells))):
         for text in _smaller_texts(cell):
             cells = (*notebook.cells[:number], text, *notebook.cells[number + 1 :])

@@ -17,7 +17,6 @@ class Snapshot:
 
     def __init__(self, roots: dict[str, Any]) -> None:
         self._names = {name: id(value) for name, value in roots.items()}
-        self._space = roots
         self._held: dict[int, Any] = {}
         self._edges: dict[int, tuple[Any, ...]] = {}
         waiting = list(roots.values())
@@ -47,8 +46,8 @@ class Snapshot:
                 found.append(f"a {type(obj).__name__} {name} has changed: {labels or 'order'}")
         return found
 
-    def facts(self) -> Counter[str]:
-        """Count what there is of the kinds that are hard to send."""
+    def facts(self, space: dict[str, Any]) -> Counter[str]:
+        """Count what there is of the kinds that are hard to send, in this namespace."""
         found: Counter[str] = Counter()
         cells: Counter[int] = Counter()
         parents: Counter[int] = Counter()
@@ -60,17 +59,17 @@ class Snapshot:
                 found["closure"] += bool(obj.__closure__)
                 cells.update(map(id, obj.__closure__ or ()))
                 found["function with attributes"] += bool(obj.__dict__)
-                found["function of another namespace"] += obj.__globals__ is not self._space
+                found["function of another namespace"] += obj.__globals__ is not space
             elif isinstance(obj, type):
                 found["class"] += 1
-                found["class that no name has"] += self._space.get(obj.__name__) is not obj
+                found["class that no name has"] += space.get(obj.__name__) is not obj
                 found["class with a metaclass"] += kind is not type
                 found["class with a base here"] += any(
                     b.__module__ == "__main__" for b in obj.__bases__
                 )
             elif kind.__module__ == "__main__":
                 found["instance"] += 1
-                found["instance of no named class"] += self._space.get(kind.__name__) is not kind
+                found["instance of no named class"] += space.get(kind.__name__) is not kind
             elif isinstance(obj, types.MethodType):
                 found["bound method"] += 1
         found["shared cell"] = sum(n > 1 for n in cells.values())

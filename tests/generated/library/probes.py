@@ -15,9 +15,10 @@ import logging
 import re
 import types
 from collections import OrderedDict, deque
-from enum import Enum
+from enum import Enum, EnumType
+from typing import Protocol
 
-__all__ = ["attempt", "show"]
+__all__ = ["attempt", "same", "show"]
 
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), type(...), range, slice)
 _AUTOMATIC = {
@@ -45,6 +46,12 @@ def show(*values):
     """Print values, numbering what has an identity."""
     picture = _Picture()
     print(" ".join(picture.draw(value) for value in values))
+
+
+def same(one, other):
+    """Whether it is one object, as far as that means anything."""
+    plain = (*_PLAIN, tuple, frozenset)
+    return type(one) in plain or type(other) in plain or one is other
 
 
 def _clean(text):
@@ -140,9 +147,13 @@ class _Picture:
             return ""
         members = {n: v for n, v in vars(cls).items() if n not in _AUTOMATIC}
         members = {n: v for n, v in members.items() if v is not None and _tellable(v)}
+        if isinstance(cls, (EnumType, type(Protocol))):  # these sort their members themselves
+            members = {n: members[n] for n in sorted(members) if not n.startswith("_")}
         if members.get("__annotations__") == {}:
             del members["__annotations__"]
         shown = {n: v for n, v in members.items() if not n.startswith("__")}
+        if type(cls).__module__ not in {"builtins", "__main__"}:
+            shown = {n: shown[n] for n in sorted(shown)}  # a library's metaclass may add its own
         hidden = sorted((n, v) for n, v in members.items() if n.startswith("__"))
         bases = ", ".join(map(self.draw, cls.__bases__))
         return f"({bases}){self.pairs(shown.items())}{self.pairs(hidden)}"
@@ -162,14 +173,15 @@ class _Picture:
         return self.pairs((n, v) for n, v in parts.items() if v)
 
     def of_array(self, array):
-        base = array.base if type(array.base) is type(array) else None
         flags = "C" * array.flags.c_contiguous + "F" * array.flags.f_contiguous
         flags += "W" * array.flags.writeable
-        return f"({array.dtype} {array.shape} {flags} {array.tolist()} {self.draw(base)})"
+        return f"({array.dtype} {array.shape} {flags} {self.draw(array.tolist())})"
 
 
 def _name(thing):
-    return type.__getattribute__(thing, "__qualname__") if isinstance(thing, type) else _named(thing)
+    return (
+        type.__getattribute__(thing, "__qualname__") if isinstance(thing, type) else _named(thing)
+    )
 
 
 def _named(thing):

@@ -1,0 +1,94 @@
+"""What generated notebooks found: each was once another thing in the worker than in the notebook."""
+# ruff: noqa: E501, ISC004 - tables of code
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.generated.bench import Bench
+from tests.generated.notebook import Notebook
+
+FOUND = {
+    "a class keeps the order of its attributes": (
+        "class A:\n    start = [1]\n    now = lambda self: 1",
+        "[n for n in vars(A) if n[0] != '_']",
+    ),
+    "a static method that has a name too is one function": (
+        "class A:\n    n = 1\n    @staticmethod\n    def st(): pass\n    @property\n    def p(self): pass\n"
+        "st, got = A.st, A.__dict__['p'].fget",
+        "A.st is st, A.__dict__['p'].fget is got",
+    ),
+    "a view of memory stays a view": (
+        "data = bytearray(b'abcd')\nview, part = memoryview(data), memoryview(b'abcd')[1:3]",
+        "type(view), view.obj is data, view.readonly, bytes(part), part.readonly",
+    ),
+    "a class that only an instance reaches can be pickled by its name": (
+        "class A:\n    held = [1]\nclass B:\n    held = A\n    class C: pass\na, c = A(), B.C()",
+        "type(__import__('pickle').loads(__import__('pickle').dumps([a, c]))[1]) is type(c)",
+    ),
+    "a class by value may hold a function that names it in an annotation": (
+        "class A: pass\ndef f() -> A: return A\nA.make = f\na = A()",
+        "a.make.__annotations__['return'] is a.__class__, type(a).make()",
+    ),
+    "a function that names a class in an annotation may be its default": (
+        "class A: pass\ndef f(x: A = 1): return A\nclass A:\n    f = f\n",
+        "A.f(), A.f.__annotations__['x'] is A",
+    ),
+    "a set may hold what holds the set, though it says its own hash": (
+        "class A:\n    def __init__(self, x):\n        self.x = x\n        self.peers, self.by = {self}, {}\n"
+        "    def __hash__(self): return hash(self.x)\n    def __eq__(self, o): return self.x == o.x\n"
+        "a, b = A(1), A(2)\na.peers.add(b)\nb.peers = a.peers\na.by[b], a.by[1, a] = 'b', a\n",
+        "a in a.peers, b in a.peers, a.peers is b.peers, a.by[b], a.by[1, a] is a, len(a.peers)",
+    ),
+    "a hash that has a default while a key is empty is the right one in the end": (
+        "class A:\n    x = 0\n    def __init__(self, x):\n        self.x = x\n        self.peers = {self}\n"
+        "    def __hash__(self): return hash(self.x)\na = A(7)",
+        "a in a.peers, list(a.peers)[0] is a",
+    ),
+    "an attribute of __main__ is a name": (
+        "n, m = [5], [6]",
+        "__import__('sys').modules['__main__'].n, __import__('sys').modules[__name__].m",
+    ),
+    "a cell may say at its end what holds from then on": (
+        "class A: pass\ndef g(): return A\nfrom __future__ import annotations\ndef f(x: no): return A, g",
+        "f(1), g(), f.__annotations__, A",
+    ),
+    "a type variable is found by its name": (
+        "from typing import TypeVar\nT = TypeVar('T')\nheld = [T]",
+        "T.__module__, __import__('pickle').loads(__import__('pickle').dumps(held))[0] is T",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench() as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_it_is_the_same_in_the_worker(bench: Bench, name: str):
+    cell, expression = FOUND[name]
+    body = f"from probes import show\nimport __main__\nshow({expression})"
+
+    outcome = bench.run(Notebook(cells=(cell,), body=body))
+
+    assert outcome.failure is None, outcome.told
+    assert "raised" not in outcome.reference
+
+
+STAYS = {
+    "instances leave no trace in their class": "class A:\n    def f(self): pass\na = A()\nb = [a, A]",
+    "a class without annotations gets none": "class A:\n    x = [1]\na = [A]",
+}
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_a_second_collection_writes_what_the_first_wrote(bench: Bench, name: str):
+    body = "from probes import show\nshow(a, '__annotations__' in vars(type(a)))"
+
+    outcome = bench.run(Notebook(cells=(STAYS[name],), body=body))
+
+    assert outcome.failure is None, outcome.told
