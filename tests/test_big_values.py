@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ddp_magic import pickling
 from ddp_magic.collect import sizes
+from ddp_magic.errors import UserError
 from ddp_magic.kerneldir import KernelDir
 from ddp_magic.pickling import (
     BlobReader,
@@ -30,6 +31,8 @@ from ddp_magic.pickling import (
     tensors,
 )
 from ddp_magic.pickling.extents import View, packed_strides, plan, view
+from ddp_magic.results import load, save
+from ddp_magic.results.load import Results
 from ddp_magic.rundir import RunDir
 from tests.kernel_side import KernelSide, kernel
 
@@ -690,3 +693,38 @@ def test_that_memory_of_a_gpu_travels_is_said_in_one_line():
 
     assert said.startswith("3 tensors of cuda:0, cuda:1 travel through the CPU: each rank has its")
     assert sizes.told(found[:1], 4, 0.1)[0].startswith("1 tensor of cuda:0 travels")
+
+
+# -- results --------------------------------------------------------------------------------------
+
+
+def brought(run: RunDir, space: dict[str, Any], bound: list[str]) -> Results:
+    save.save(run, space, Sender(main=space), outputs=["first"], bound=bound, value=())
+    receiver = Receiver(main={})
+    return load.load(run, receiver, names=["first"], stores=bound, finished=True)
+
+
+def test_results_share_memory_and_what_they_share_counts_once(
+    trip: Trip, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(save, "_BOUND_LIMIT", MEGABYTE)
+    array = np.zeros((700, 1000), np.uint8)
+    space = {"first": [array[:2], array[1:3]], "a": array, "b": array.T, "c": np.zeros(MEGABYTE)}
+    results = brought(trip.run, space, ["a", "b", "c"])
+    one, other = results.outputs["first"]
+    one += 1
+
+    assert other.sum() == 1000
+    assert results.fetch("b").shape == (1000, 700)
+    with pytest.raises(UserError, match="too large"):
+        results.fetch("c")
+
+
+def test_results_of_a_gpu_come_back_on_the_cpu_and_that_is_said(
+    trip: Trip, monkeypatch: pytest.MonkeyPatch
+):
+    on_gpu(monkeypatch)
+    results = brought(trip.run, {"first": torch.nn.Linear(2, 2)}, [])
+
+    assert results.notices == ["Tensors of a GPU came back on the CPU."]
+    assert results.outputs["first"].weight.device.type == "cpu"
