@@ -39,7 +39,7 @@ def _has(module: str, attribute: str, obj: Any) -> bool:
     found = sys.modules.get(module)
     if found is None or module == "__main__" or made_by_hand(found):
         return False
-    return vars(found).get(attribute, found) is obj
+    return attribute in vars(found) and vars(found)[attribute] is obj
 
 
 def _from(module: str, attribute: str, name: str) -> str:
