@@ -272,6 +272,22 @@ def test_a_mapping_whose_attributes_are_its_items_stays_one(kernel: KernelSide):
     assert done.value == (3, 4), done.err
 
 
+def test_a_scheduler_knows_in_the_worker_that_its_optimizer_is_watched(kernel: KernelSide):
+    kernel.cells(
+        "import torch\nfrom torch.optim.lr_scheduler import StepLR\n"
+        "net = torch.nn.Linear(1, 1)\nopt = torch.optim.AdamW(net.parameters(), lr=1.0)\n"
+        "sched = StepLR(opt, 1, 0.5)"
+    )
+
+    done = kernel.rank(
+        "import warnings\nwarnings.simplefilter('error')\n"
+        "net(torch.ones(1, 1)).backward()\nopt.step()\nsched.step()\n"
+        "opt.param_groups[0]['lr'], opt.param_groups[0]['params'][0] is net.weight"
+    )
+
+    assert done.value == (0.5, True), done.err
+
+
 def test_a_module_made_by_hand_can_be_imported_in_the_worker(kernel: KernelSide):
     kernel.cells(
         "import sys, types\nfake = types.ModuleType('fake_lib'); fake.V = 5\n"

@@ -24,6 +24,7 @@ __all__ = ["Plan", "data_of", "native", "plan"]
 Plan: TypeAlias = "Callable[[Any], tuple[Any, ...] | None]"
 """Writes an instance; None where pickle's own way is right."""
 
+_OPTIMIZER = ("torch.optim.optimizer", "Optimizer")
 _HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 _OWN_WAY = ("__reduce_ex__", "__reduce__", "__getnewargs_ex__", "__getnewargs__")
 _OWN_STATE = ("__getstate__", "__setstate__")
@@ -67,6 +68,8 @@ def plan(kind: type) -> Plan:
         return _plan_exception(kind)
     if kind.__module__ == "torch.nn.utils.parametrize":
         return _as_it_is
+    if any((k.__module__, k.__qualname__) == _OPTIMIZER for k in kind.__mro__):
+        return _stepping
     own = any(_is_notebooks(k) for k in kind.__mro__)
     if own and issubclass(kind, Enum):
         return _member
@@ -111,6 +114,18 @@ def _only_made(base: type, kind: type) -> Plan:
         return (making.instance, (base, kind, arguments), *rest) if known else None
 
     return write
+
+
+def _stepping(obj: Any) -> tuple[Any, ...] | None:
+    """Write an optimizer with the ``step`` that a scheduler has put on it.
+
+    Its own state leaves that out, and the scheduler then warns, falsely, of a wrong order of calls.
+    """
+    step = vars(obj).get("step")
+    if step is None:
+        return None
+    make, arguments, state = obj.__reduce_ex__(5)[:3]
+    return make, arguments, (state, step), None, None, making.fill_optimizer
 
 
 def _plan_exception(kind: type) -> Plan:

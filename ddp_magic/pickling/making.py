@@ -15,6 +15,7 @@ __all__ = [
     "exception",
     "fill",
     "fill_exception",
+    "fill_optimizer",
     "fill_weakly",
     "instance",
     "member",
@@ -68,6 +69,13 @@ def fill_exception(made: BaseException, state: tuple[Any, Any, bool]) -> None:
     attributes, made.__cause__, made.__suppress_context__ = state
     if attributes:
         made.__setstate__(attributes)
+
+
+def fill_optimizer(made: Any, state: tuple[Any, Any]) -> None:
+    """Give an optimizer its state and the method that a scheduler watches."""
+    own, step = state
+    made.__setstate__(own)
+    made.__dict__["step"] = step
 
 
 def member(kind: Any, name: str) -> Any:
