@@ -30,6 +30,10 @@ class Travel:
     name: str = "x"
 
 
+FIELDS = (
+    "from dataclasses import dataclass, field\n@dataclass(frozen=True)\nclass B:\n    a: int = 1\n"
+)
+ENUM = "import enum\nfrom enum import Enum, auto\n"
 TRAVELS = [
     Travel("int", ["x = 3"], How.LITERAL, "x = 3"),
     Travel("float", ["x = 0.1"], How.LITERAL, "x = 0.1"),
@@ -56,8 +60,8 @@ TRAVELS = [
            "def x(a, b=1, *, c='d') -> int:"),
     Travel("beside an import", ["import math\ndef x(): return math.sqrt(2)"], How.SOURCE,
            "def x(): return math.sqrt(2)"),
-    Travel("beside a late future import", ["def y(): pass\nfrom __future__ import annotations\n"
-           "def x(): pass"], How.SOURCE, "def x(): pass"),
+    Travel("beside a late future import", [("def y(): pass\nfrom __future__ import annotations\n"
+           "def x(): pass")], How.SOURCE, "def x(): pass"),
     Travel("async function", ["async def x(): pass"], How.SOURCE, "async def x(): pass"),
     Travel("class", ["class x:\n    'doc'\n    a = 1\n    def f(self): return super().f()"],
            How.SOURCE, "class x:"),
@@ -74,8 +78,10 @@ TRAVELS = [
            How.VALUE, "made under another name or inside a function"),
     Travel("decorated", ["def deco(f): return f\n@deco\ndef x(): pass"], How.VALUE,
            "is decorated"),
-    Travel("default by name", ["n = 1\ndef x(a=n): pass"], How.VALUE, "a default value is no plain literal"),
-    Travel("mutable default", ["def x(a=[]): pass"], How.VALUE, "a default value is no plain literal"),
+    Travel("default by name", ["n = 1\ndef x(a=n): pass"], How.VALUE,
+           "a default value is no plain literal"),
+    Travel("mutable default", ["def x(a=[]): pass"], How.VALUE,
+           "a default value is no plain literal"),
     Travel("attribute", ["def x(): pass\nx.n = 1"], How.VALUE, "attributes were set on it"),
     Travel("code replaced", ["def x(): return 1\ndef y(): return 2\nx.__code__ = y.__code__"],
            How.VALUE, "its code is not what its cell says"),
@@ -104,12 +110,72 @@ TRAVELS = [
            "a base means something else now"),
     Travel("base hooks", ["class B:\n    def __init_subclass__(cls): pass\nclass x(B): pass"],
            How.VALUE, "a base has __init_subclass__"),
-    Travel("metaclass", ["import abc\nclass x(abc.ABC): pass"], How.VALUE,
-           "has the metaclass ABCMeta"),
+    Travel("metaclass", ["class M(type): pass\nclass x(metaclass=M): pass"], How.VALUE,
+           "has the metaclass M"),
+    Travel("abstract class", [("import abc\nclass x(metaclass=abc.ABCMeta):\n"
+           "    @property\n    @abc.abstractmethod\n    def p(self): pass")], How.SOURCE,
+           "class x(metaclass=abc.ABCMeta):"),
+    Travel("abstract class with others", [("import abc\nclass x(abc.ABC): pass\nclass V: pass\n"
+           "_ = x.register(V)")], How.VALUE, "classes were registered with it"),
+    Travel("abstract class made concrete", [("import abc\nclass x(abc.ABC):\n"
+           "    @abc.abstractmethod\n    def p(self): pass\nx.__abstractmethods__ = frozenset()")],
+           How.VALUE, "its abstract methods are others than its text says"),
+    Travel("annotated attributes", ["class x:\n    a: int\n    b: 'str' = 'b'"], How.SOURCE,
+           "class x:"),
+    Travel("annotation added", ["class x:\n    a: int = 1\nx.__annotations__['b'] = str"],
+           How.VALUE, "an annotation means something else now"),
+    Travel("property that is set", [("class x:\n    @property\n    def p(self): pass\n"
+           "    @p.setter\n    def p(self, to): pass\n    @p.deleter\n    def p(self): pass")],
+           How.SOURCE, "class x:"),
+    Travel("property that is set no more", [("class x:\n    @property\n    def p(self): pass\n"
+           "    @p.setter\n    def p(self, to): pass\nx.p = property(x.p.fget)")],
+           How.VALUE, "p was replaced"),
+    Travel("implicit class methods", [("class x:\n    def __init_subclass__(cls): pass\n"
+           "    def __class_getitem__(cls, item): pass\n    def __new__(cls): pass")],
+           How.SOURCE, "class x:"),
     Travel("statement in a class", ["class x:\n    a = 1\n    print(a)"], How.VALUE,
            "its body has more than methods and literals"),
     Travel("dataclass", ["import dataclasses\n@dataclasses.dataclass\nclass x:\n    a: int = 1"],
+           How.SOURCE, "@dataclasses.dataclass"),
+    Travel("dataclass with fields", [(f"{FIELDS}@dataclass(frozen=True, order=True)\nclass x(B):\n"
+           "    'doc'\n    b: list = field(default_factory=list, repr=False)\n"
+           "    c: int = field(default=-1, kw_only=True)\n    def total(self): return self.a")],
+           How.SOURCE, "@dataclass(frozen=True, order=True)"),
+    Travel("dataclass with slots", [f"{FIELDS}@dataclass(slots=True)\nclass x:\n    a: int = 1"],
            How.VALUE, "is decorated"),
+    Travel("dataclass with an object", [(f"{FIELDS}o = object()\n@dataclass\nclass x:\n"
+           "    a: object = o")], How.VALUE, "a default value is no plain literal"),
+    Travel("dataclass with a lambda", [(f"{FIELDS}@dataclass\nclass x:\n"
+           "    a: list = field(default_factory=lambda: [])")], How.VALUE,
+           "a field is made of more than literals and names"),
+    Travel("dataclass whose factory was rebound", [(f"{FIELDS}def f(): return []\n@dataclass\n"
+           "class x:\n    a: list = field(default_factory=f)"), "def f(): return [1]"], How.VALUE,
+           "__dataclass_fields__ was replaced"),
+    Travel("dataclass whose method was replaced", [f"{FIELDS}@dataclass\nclass x:\n    a: int = 1",
+           "x.__init__ = lambda self: None"], How.VALUE, "no cell has its text"),
+    Travel("dataclass whose default was changed", [(f"{FIELDS}@dataclass\nclass x:\n"
+           "    a: int = field(default=1)"), "x.a = 2"], How.VALUE,
+           "a is not a literal, or was changed"),
+    Travel("another decorator of that name", [("def dataclass(c): return c\n@dataclass\nclass x:\n"
+           "    a: int = 1")], How.VALUE, "is decorated"),
+    Travel("enum", [(f"{ENUM}class x(Enum):\n    A = auto()\n    B = 'b'\n    ALIAS = 'b'\n"
+           "    @property\n    def low(self): return self.name.lower()")], How.SOURCE,
+           "class x(Enum):"),
+    Travel("flag", [(f"{ENUM}class x(enum.Flag):\n    R = auto()\n    W = enum.auto()\n"
+           "    RW = R | W")], How.SOURCE, "class x(enum.Flag):"),
+    Travel("enum of calls", [f"{ENUM}class x(Enum):\n    A = len('abc')"], How.VALUE,
+           "a member is no plain literal"),
+    Travel("enum of another name's value", [f"{ENUM}n = 1\nclass x(Enum):\n    A = n"], How.VALUE,
+           "a member is no plain literal"),
+    Travel("enum that makes its members", [(f"{ENUM}class x(Enum):\n    A = 1\n"
+           "    def __init__(self, v): self.v = v")], How.VALUE,
+           "says itself how its members are made"),
+    Travel("enum whose member was given more", [f"{ENUM}class x(Enum):\n    A = 1\nx.A.more = 2"],
+           How.VALUE, "its members are not what its text says"),
+    Travel("enum whose class was given more", [f"{ENUM}class x(Enum):\n    A = 1\nx.more = 2"],
+           How.VALUE, "attributes were added or removed"),
+    Travel("enum whose str was replaced", [(f"{ENUM}class x(enum.IntEnum):\n    A = 1\n"
+           "x.__format__ = lambda *_: 'x'")], How.VALUE, "no cell has its text"),
     Travel("alias", ["def f(): pass\nx = f"], How.VALUE,
            "made under another name or inside a function"),
     Travel("class that holds itself", ["class x:\n    def f(self): pass\nx.me = x()"], How.VALUE,

@@ -23,7 +23,7 @@ def test_the_module_reads_like_a_program(kernel: KernelSide):
     kernel.cells(
         "import math\nfrom json import dumps",
         "width = 4\ncfg = {'lr': 0.1}",
-        "import dataclasses\n@dataclasses.dataclass\nclass Args:\n    lr: float = 0.1",
+        "import dataclasses\n@dataclasses.dataclass(slots=True)\nclass Args:\n    lr: float = 0.1",
         "\ndef area(r):\n    # round\n    return dumps(math.pi * r * width), cfg, Args()\n",
     )
     lr = Bound(text="width=8", target="width", value=8, kind="global", name="width")
@@ -59,7 +59,7 @@ def test_the_module_reads_like_a_program(kernel: KernelSide):
 
         # Classes that were sent by value, for reading (and for inspect.getsource):
         # Cell In[3]
-        #: @dataclasses.dataclass
+        #: @dataclasses.dataclass(slots=True)
         #: class Args:
         #:     lr: float = 0.1
         """)

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 
     from ddp_magic.collect.texts import FunctionNode
 
-__all__ = ["Unproved", "check_function", "evaluates_to", "same_doc", "same_literal"]
+__all__ = [
+    "Unproved",
+    "check_function",
+    "evaluates_to",
+    "same_annotation",
+    "same_doc",
+    "same_literal",
+]
 
 _SCALARS = (int, float, complex, str, bytes, bool, type(None), type(Ellipsis), tuple)
 _PLAIN = (
@@ -64,10 +71,11 @@ def _same_annotations(node: FunctionNode, func: FunctionType, space: dict[str, A
     live = func.__annotations__
     if written.keys() != live.keys():
         return False
-    return all(_same_annotation(expr, live[key], space) for key, expr in written.items())
+    return all(same_annotation(expr, live[key], space) for key, expr in written.items())
 
 
-def _same_annotation(expr: ast.expr, live: Any, space: dict[str, Any]) -> bool:
+def same_annotation(expr: ast.expr, live: Any, space: dict[str, Any]) -> bool:
+    """Whether an annotation is the live one."""
     if isinstance(live, str):  # a string, or any expression under the __future__ feature
         return ast.unparse(expr) in (live, repr(live))
     return evaluates_to(expr, live, space)

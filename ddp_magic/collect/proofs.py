@@ -40,7 +40,8 @@ class Proofs:
         known = self._known.get(obj)
         if known is None or not known.holds(name, obj, texts, space):
             proof = prove(name, obj, texts, space)
-            if not proof.code:  # which statement made it depends on what else has run
+            uncertain = not proof.code  # which statement made it depends on what else has run
+            if uncertain or "__dataclass_fields__" in vars(obj):
                 return proof
             rests_on = tuple(_rests_on(name, obj, proof.node, space))
             filename = proof.code[0].__code__.co_filename

@@ -7,50 +7,33 @@ Everything else goes by value, with a reason that ``--show`` tells.
 
 from __future__ import annotations
 
+import abc
 import ast
+import enum
 import functools
 from dataclasses import dataclass
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ddp_magic.collect.hiding import holds_key
-from ddp_magic.collect.matching import (
-    Unproved,
-    check_function,
-    evaluates_to,
-    same_doc,
-    same_literal,
+from ddp_magic.collect.matching import Unproved, check_function, evaluates_to, same_doc
+from ddp_magic.collect.members import (
+    AUTOMATIC,
+    check_abstract,
+    check_annotations,
+    check_members,
+    written_members,
 )
-from ddp_magic.collect.texts import CellText, FunctionNode, Texts, first_line, methods, unwrapped
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ddp_magic.collect.remade import (
+    check_dataclass,
+    check_enum,
+    dataclass_options,
+)
+from ddp_magic.collect.texts import CellText, FunctionNode, Texts, methods
 
 __all__ = ["Proof", "Unproved", "names_at_definition", "prove"]
 
-_WRAPPERS: dict[str, type] = {
-    "property": property,
-    "staticmethod": staticmethod,
-    "classmethod": classmethod,
-}
-_KEEPING = frozenset({*_WRAPPERS, "torch.no_grad()"})
-_AUTOMATIC = frozenset(
-    {
-        "__module__",
-        "__qualname__",
-        "__dict__",
-        "__weakref__",
-        "__doc__",
-        "__annotations__",
-        "__slotnames__",
-        "__firstlineno__",
-        "__static_attributes__",
-        "__abstractmethods__",
-        "_abc_impl",
-        "__annotations_cache__",
-        "__annotate_func__",
-    }
-)
+_TYPES = (type, abc.ABCMeta, enum.EnumType)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +97,7 @@ def _prove_function(func: FunctionType, texts: Texts, space: dict[str, Any]) -> 
 
 
 def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
-    if type(cls) is not type:
+    if type(cls) not in _TYPES:
         raise Unproved(f"has the metaclass {type(cls).__name__}")
     hooked = (b for b in cls.__mro__[1:] if b.__module__ == "__main__")
     if any("__init_subclass__" in vars(b) for b in hooked):
@@ -123,70 +106,39 @@ def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
     if not found:
         raise Unproved("no cell has its text")
     cell, node = found
-    if node.decorator_list:
-        raise Unproved("is decorated")
-    if node.keywords:
-        raise Unproved("has class keywords")
+    for keyword in node.keywords:
+        if keyword.arg != "metaclass" or not evaluates_to(keyword.value, type(cls), space):
+            raise Unproved("has class keywords")
     bases = cls.__bases__ if node.bases else ()
     same = len(bases) == len(node.bases) and all(
         evaluates_to(expr, base, space) for expr, base in zip(node.bases, bases, strict=True)
     )
     if not same or (not node.bases and cls.__bases__ != (object,)):
         raise Unproved("a base means something else now")
-    if not same_doc(node, cls.__doc__):
+    _check_body(cell, node, cls, space)
+    functions = [f for f in methods(cls) if f.__globals__ is space]
+    return _proof(cell, node, tuple(functions))
+
+
+def _check_body(cell: CellText, node: ast.ClassDef, cls: type, space: dict[str, Any]) -> None:
+    options = [dataclass_options(decorator, space) for decorator in node.decorator_list]
+    if len(options) > 1 or None in options:
+        raise Unproved("is decorated")
+    written = written_members(node)
+    check_annotations(node, cls, space)
+    live = {name: value for name, value in vars(cls).items() if name not in AUTOMATIC}
+    documented = same_doc(node, cls.__doc__)
+    if isinstance(cls, enum.EnumType):
+        written = check_enum(cls, written, space)
+        live = {name: live[name] for name in written}
+    elif options and options[0] is not None:
+        written = check_dataclass(cls, written, options[0], space, documented=documented)
+        live, documented = {name: live[name] for name in written}, True
+    if not documented:
         raise Unproved("its docstring was changed")
-    _check_members(cell, node, cls, space)
-    return _proof(cell, node, tuple(methods(cls)))
-
-
-def _check_members(cell: CellText, node: ast.ClassDef, cls: type, space: dict[str, Any]) -> None:
-    written = dict(_members(node))
-    live = {name: value for name, value in vars(cls).items() if name not in _AUTOMATIC}
-    if list(written) != list(live):
-        raise Unproved("attributes were added or removed")
-    for name, statement in written.items():
-        if isinstance(statement, ast.expr):
-            if not same_literal(statement, live[name]):
-                raise Unproved(f"{name} is not a literal, or was changed")
-            continue
-        functions = unwrapped(live[name])
-        known = len(functions) == 1 and functions[0].__code__ in cell.code
-        if not known or not _same_wrapper(statement, live[name], functions[0]):
-            raise Unproved(f"{name} was replaced")
-        func = functions[0]
-        if func.__dict__.keys() - {"__wrapped__"}:
-            raise Unproved(f"attributes were set on {name}")
-        if func.__code__.co_firstlineno != first_line(statement):
-            raise Unproved(f"{name} was replaced")
-        check_function(statement, func, space)
-
-
-def _same_wrapper(statement: FunctionNode, live: Any, func: FunctionType) -> bool:
-    """Whether a member is wrapped as its decorators, each one of `_KEEPING`, say."""
-    names = [ast.unparse(decorator) for decorator in statement.decorator_list]
-    kind = _WRAPPERS.get(names[0], FunctionType) if names else FunctionType
-    inner = live.fget if kind is property else getattr(live, "__func__", live)
-    return type(live) is kind and (inner is func) == ("torch.no_grad()" not in names)
-
-
-def _members(node: ast.ClassDef) -> Iterator[tuple[str, FunctionNode | ast.expr]]:
-    for statement in node.body:
-        match statement:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                if any(ast.unparse(d) not in _KEEPING for d in statement.decorator_list):
-                    raise Unproved(f"{name} is decorated")
-                yield _mangled(node.name, name), statement
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                yield _mangled(node.name, name), value
-            case ast.Pass() | ast.Expr(value=ast.Constant()):
-                pass
-            case _:
-                raise Unproved("its body has more than methods and literals")
-
-
-def _mangled(cls: str, name: str) -> str:
-    private = name.startswith("__") and not name.endswith("__")
-    return f"_{cls.lstrip('_')}{name}" if private else name
+    if isinstance(cls, abc.ABCMeta):
+        check_abstract(cls)
+    check_members(cell, written, live, space)
 
 
 def _proof(

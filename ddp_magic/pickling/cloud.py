@@ -6,7 +6,8 @@ They have stood since cloudpickle 3.1; a test holds them against what we expect 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import abc
+from typing import TYPE_CHECKING, Any, cast
 
 from cloudpickle import cloudpickle
 
@@ -22,6 +23,7 @@ __all__ = [
     "reduce_class",
     "reduce_code",
     "reduce_type_variable",
+    "registered_with",
     "set_class",
 ]
 
@@ -71,3 +73,9 @@ def reduce_code(code: CodeType) -> Any:
 def code_globals(code: CodeType) -> dict[str, None]:
     """Return the names that the code looks up in its globals, nested code too."""
     return _private._extract_code_globals(code)
+
+
+def registered_with(cls: abc.ABCMeta) -> bool:
+    """Whether other classes were registered with an abstract class."""
+    registry, *_ = cast("Any", abc)._get_dump(cls)
+    return any(subclass() is not None for subclass in registry)

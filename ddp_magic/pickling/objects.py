@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 import functools
 import gc
 import io
@@ -24,7 +25,7 @@ from ddp_magic.pickling import cloud, making, rebuild
 __all__ = ["importable", "made_by_hand", "reduce"]
 
 
-def reduce(obj: Any, kind: type) -> tuple[Any, ...] | None:
+def reduce(obj: Any, kind: type) -> tuple[Any, ...] | str | None:
     """Write an object of the standard library, or None where it is none of these."""
     if isinstance(obj, io.IOBase):
         return _stream(obj)
@@ -190,7 +191,16 @@ def _type_limits(obj: Any) -> tuple[Any, ...]:
 _BY_NAME = {"torch.finfo": _type_limits, "torch.iinfo": _type_limits}
 """Likewise for types of packages that may not be imported, by their names."""
 
+
+def _sentinel(obj: Any) -> str:
+    """Refer to the one object of its kind, which dataclasses compare by identity."""
+    return next(name for name, value in vars(dataclasses).items() if value is obj)
+
+
 _REDUCERS: dict[type, Any] = {
+    type(dataclasses.MISSING): _sentinel,
+    type(dataclasses.KW_ONLY): _sentinel,
+    type(vars(dataclasses).get("_HAS_DEFAULT_FACTORY", dataclasses.MISSING)): _sentinel,
     types.MappingProxyType: _view,
     memoryview: _memory,
     struct.Struct: _struct,
