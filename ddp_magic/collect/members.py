@@ -123,12 +123,11 @@ def check_abstract(cls: abc.ABCMeta) -> None:
     """
     if registered_with(cls):
         raise Unproved("classes were registered with it")
-    inherited = (
-        name for base in cls.__bases__ for name in getattr(base, "__abstractmethods__", ())
-    )
-    names = {*vars(cls), *inherited}
-    abstract = {n for n in names if getattr(getattr(cls, n, None), "__isabstractmethod__", False)}
-    if cls.__abstractmethods__ != abstract:
+    names: set[str] = set(vars(cls))
+    for base in cls.__bases__:
+        names |= getattr(base, "__abstractmethods__", frozenset[str]())
+    found = {n for n in names if getattr(getattr(cls, n, None), "__isabstractmethod__", False)}
+    if found != set(cls.__abstractmethods__):
         raise Unproved("its abstract methods are others than its text says")
 
 
