@@ -70,7 +70,8 @@ def reduce_cell(cell: CellType) -> tuple[Any, ...]:
     """Write a cell as an object, so that all closures over it go on sharing it."""
     if not _filled(cell):
         return rebuild.cell, ()
-    return rebuild.cell, (), cell.cell_contents, None, None, rebuild.set_cell
+    # in a tuple: pickle takes None for no state
+    return rebuild.cell, (), (cell.cell_contents,), None, None, rebuild.set_cell
 
 
 class Submodules:

@@ -80,7 +80,7 @@ def plan(kind: type) -> Plan:
         return _as_pickle_does
     if _written(kind, *_OWN_STATE):
         return _only_made(base, kind) if _written(kind, "__new__") else _as_pickle_does
-    if base is object and not _written(kind, *_IN_THE_WAY):
+    if base is object and not _written(kind, *_IN_THE_WAY) and not _has_another_class(kind):
         return _as_pickle_does
 
     def write(obj: Any) -> tuple[Any, ...]:
@@ -155,6 +155,11 @@ def _member(obj: Any) -> tuple[Any, ...] | None:
     """Write a member by its name, and a combination of flags as it says itself."""
     kind, name = type(obj), obj._name_
     return (making.member, (kind, name)) if kind.__members__.get(name) is obj else None
+
+
+def _has_another_class(kind: type) -> bool:
+    """Whether instances give something else as their ``__class__``, as a stand-in does."""
+    return any("__class__" in vars(k) for k in kind.__mro__[:-1])
 
 
 def _is_notebooks(kind: type) -> bool:

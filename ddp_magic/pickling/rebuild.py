@@ -61,9 +61,9 @@ def cell() -> CellType:
     return CellType()
 
 
-def set_cell(empty: CellType, value: Any) -> None:
+def set_cell(empty: CellType, content: tuple[Any]) -> None:
     """Fill a cell."""
-    empty.cell_contents = value
+    (empty.cell_contents,) = content
 
 
 def skeleton(
@@ -100,8 +100,16 @@ def set_class(made: type, state: tuple[Any, ...]) -> bool:
     if _FRESH not in made.__dict__:
         return False
     type.__delattr__(made, _FRESH)
-    cloud.set_class(made, state)
+    members, more = state
+    for name in [n for n in members if n != "_abc_impl" and _sets_itself(type(made))]:
+        type.__setattr__(made, name, members.pop(name))
+    cloud.set_class(made, (members, more))
     return True
+
+
+def _sets_itself(metaclass: type) -> bool:
+    """Whether the notebook says what setting a class's attribute does: it has been set there."""
+    return any(k.__module__ == "__main__" and "__setattr__" in vars(k) for k in metaclass.__mro__)
 
 
 def library_type(metaclass: type) -> Any:
