@@ -142,7 +142,8 @@ def test_a_full_disk_is_told_and_leaves_nothing(notebook, monkeypatch, tmp_path)
             shown = notebook.run("%%ddp --nproc 2\nprint(len(data))")
 
         assert isinstance(shown.error, UsageError)
-        assert "No space left" in shown.told
+        assert f"and {small}" in shown.told
+        assert "has room for" in shown.told
         assert not list(small.glob("ddp_magic-*/run-*"))
         notebook.run("%unload_ext ddp_magic")
     finally:

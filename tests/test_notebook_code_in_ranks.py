@@ -87,4 +87,4 @@ def test_libraries_take_notebook_code_in_a_rank_for_what_it_is(notebook, monkeyp
     assert type(loaded) is notebook.ns["Net"]
     assert [type(net) for net in notebook.ns["saved"]] == [notebook.ns["Net"]] * 2
     assert torch.equal(loaded.layer.weight, notebook.ns["net"].layer.weight)
-    assert sorted(os.listdir(tmp_path)) == ["net0.pt", "net1.pt", "tmp"]
+    assert sorted(os.listdir(tmp_path)) == ["net0.pt", "net1.pt"]

@@ -96,13 +96,15 @@ def test_the_main_job(torch_notebook, nothing_left):
     assert "succeeded" in notebook.run("%ddp_status").out
 
 
-def test_models_are_equal_in_all_ranks_and_the_worlds_are_loopback_only(torch_notebook, tmp_path):
+def test_models_are_equal_in_all_ranks_and_the_worlds_are_loopback_only(
+    torch_notebook, tmp_path, nothing_left
+):
     notebook = torch_notebook
     notebook.cells(TRAINER, f"place = {str(tmp_path)!r}")
     seen: list[str] = []
 
     def look() -> None:
-        pids = marked(tmp_path / "tmp")
+        pids = marked(nothing_left)
         for pid in pids:
             for connection in psutil.Process(pid).net_connections("inet"):
                 seen.extend([connection.laddr.ip] * (connection.status == psutil.CONN_LISTEN))

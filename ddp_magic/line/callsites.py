@@ -137,15 +137,7 @@ def passing(
     index = len(before) if found.kind is not Parameter.KEYWORD_ONLY else None
     sites = [(call, *_site(call, parameter, index)) for call in calls]
     for call, site, value in sites:
-        where = f"the call in line {call.node.lineno + shift}"
-        hidden = ""
-        if site is None:
-            hidden = f"{where} hides it behind * or **"
-        elif found.kind is Parameter.POSITIONAL_ONLY and site.position is None:
-            hidden = f"{where} leaves out what has no keyword"
-        elif value is not None:
-            hidden = _bound_inside(value, where)
-        if hidden:
+        if hidden := _hidden(call, site, value, found.kind, shift):
             splats = tuple(_splats(call))
             lines = _lines(calls, shift)
             return Passing(callee=callee, lines=lines, hidden=hidden, splats=splats)
@@ -159,6 +151,18 @@ def passing(
         default=found.default if len(given) < len(sites) else Parameter.empty,
         declared=found.annotation,
     )
+
+
+def _hidden(
+    call: Call, site: CallSite | None, value: ast.expr | None, kind: object, shift: int
+) -> str:
+    """Say why an argument of a call cannot be replaced, or nothing."""
+    where = f"the call in line {call.node.lineno + shift}"
+    if site is None:
+        return f"{where} hides it behind * or **"
+    if kind is Parameter.POSITIONAL_ONLY and site.position is None:
+        return f"{where} leaves out what has no keyword"
+    return "" if value is None else _bound_inside(value, where)
 
 
 def written(callee: str, keyword: str, calls: Sequence[Call], shift: int) -> Passing | None:
