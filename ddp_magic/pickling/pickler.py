@@ -5,6 +5,7 @@ A pickle refers to what both sides have by persistent ids:
 =============  =====================================================
 ``namespace``  the dict of the notebook's or the rank's ``__main__``
 ``module``     the ``__main__`` module
+``builtins``   the dict of `builtins`
 ``def``        a definition that the receiver has by source, by name
 ``made``       an object that the receiver has made itself, by name or path
 ``itself``     a dict or set that `keyed` fills
@@ -17,6 +18,7 @@ A pickle refers to what both sides have by persistent ids:
 
 from __future__ import annotations
 
+import builtins
 import pickle
 import sys
 from types import CellType, CodeType, FunctionType
@@ -73,6 +75,8 @@ class Pickler(cloudpickle.Pickler):
             return "made", self._place(obj)
         kind = type(obj)
         if kind is dict:
+            if obj is vars(builtins):  # exec() puts it into the dict that it is given
+                return ("builtins",)
             shared = obj is functions.NAMESPACE or obj is self.sender.main
             return ("namespace",) if shared else self._held(obj)
         if kind is set:
@@ -170,6 +174,8 @@ class Unpickler(pickle.Unpickler):
         match pid:
             case ("namespace",):
                 return receiver.main
+            case ("builtins",):
+                return vars(builtins)
             case ("module",):
                 return sys.modules[receiver.main["__name__"]]
             case ("made", expression):
