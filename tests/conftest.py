@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +17,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def nothing_left(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """Fail a test that leaves a process of a run, or a run's directory, behind."""
     # not below tmp_path: multiprocessing has sockets there, whose paths end at 107 bytes
-    place = Path(tempfile.mkdtemp(prefix="test-"))
+    place = tmp_path_factory.mktemp("t")
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(tempfile, "tempdir", str(place))
     yield place
@@ -30,7 +31,6 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     named = [f"{pid}: {_command(pid)}" for pid in left]
     assert not left, f"processes left behind: {named}"
     assert not list(place.glob("ddp_magic-*")), "a run's directory was left behind"
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def _command(pid: int) -> str:

@@ -84,7 +84,8 @@ def _python(cell: Cell, notebook: Notebook) -> str:
     for call in ast.walk(tree) if tree else ():
         if isinstance(call, ast.Call) and _is_magic(call):
             _refuse_magic(cell, call.lineno + (blank if raw is None else 0))
-    if raw is not None and tree is not None and ast.dump(raw) == ast.dump(tree):
+    same = made.strip() == cell.body.strip()
+    if raw and tree and (same or ast.dump(raw) == ast.dump(tree)):
         return cell.body
     if tree is None or raw is not None:
         return cell.body if tree is None else made

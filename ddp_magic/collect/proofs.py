@@ -6,6 +6,7 @@ same object is known much sooner than a new proof.
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ class _Known:
         """Whether nothing that it rests on has changed."""
         now = tuple(_rests_on(name, obj, self.node, space))
         same = len(now) == len(self.rests_on) and texts.flags == self.flags
-        return same and all(a is b for a, b in zip(now, self.rests_on, strict=True))
+        return same and all(map(operator.is_, now, self.rests_on))
 
     def proof(self, obj: Any, texts: Texts) -> Proof:
         """Return it with what this run calls the cell."""

@@ -183,7 +183,7 @@ class BlobWriter:
 
 
 def _check(place: Path, nbytes: int) -> None:
-    left = room.free(place)
+    left = room.free(place, nbytes)
     if nbytes > left:
         raise room.NoRoom(nbytes, left, place)
 

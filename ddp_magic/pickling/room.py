@@ -16,6 +16,7 @@ __all__ = ["NoRoom", "chosen", "free", "memory", "text"]
 SHM = Path("/dev/shm")  # noqa: S108 - what is made there has a private directory
 _CHOICE = "DDP_MAGIC_BLOBS"
 """Environment variable: the directory for what the workers map."""
+_LITTLE = 1 << 20
 _MUCH = 1 << 26
 """Bytes from which files on a disk are slower than in memory: it begins to write them out."""
 _RESERVE = 64 << 20
@@ -64,11 +65,16 @@ def chosen(folder: Path, nbytes: int) -> Path:
     return SHM if 2 * nbytes <= free(SHM) else folder
 
 
-def free(place: Path) -> int:
-    """Return how many bytes can be written below a directory."""
+def free(place: Path, needed: int = _NO_LIMIT) -> int:
+    """Return how many bytes can be written below a directory.
+
+    Args:
+        place: The directory.
+        needed: Where no more than a little is needed, the system's memory is not looked at.
+    """
     found = os.statvfs(place)
     room = found.f_bavail * found.f_frsize
-    if _is_memory(place):
+    if needed > _LITTLE and _is_memory(place):
         room = min(room, memory())
     return room - min(_RESERVE, room // 10)
 
