@@ -40,6 +40,8 @@ from traitlets.config import Config
 __all__ = ["LEVELS", "Result", "Watch", "fault", "normal", "possible", "read", "run_cells", "shell"]
 
 LEVELS = ("basic", "tricky", "evil")
+_REFUSALS = ("CollectError", "UsageError")
+"""What the collector raises, and what the magic makes of it: no traceback is shown."""
 
 
 @dataclass(kw_only=True)
@@ -130,7 +132,7 @@ def fault(case: dict[str, Any], result: Result) -> str:
         return ""
     if result.error is None:
         return f"was not refused, but printed {result.out!r}"
-    if expected.get("refused") and not result.error.startswith("CollectError"):
+    if expected.get("refused") and not result.error.startswith(_REFUSALS):
         return f"was tried: {told.strip()[-600:]}"
     any_of = expected.get("any_of")
     if not _mentions_all(told, expected["must_mention"]) or (

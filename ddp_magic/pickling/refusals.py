@@ -49,7 +49,7 @@ _REFUSED = {
     ),
     "torch.distributed.ProcessGroup": ("a process group", _HERE),
     "torch._C._distributed_c10d.ProcessGroup": ("a process group", _HERE),
-    "torch._C._distributed_c10d.Store": ("a store of this kernel's process group", _HERE),
+    "torch.distributed.distributed_c10d.Store": ("a store of this kernel's process group", _HERE),
     "torch.distributed.tensor.DTensor": ("a DTensor", "Gather it with full_tensor() first"),
     "torch.Stream": ("a device stream", _HERE),
     "torch.cuda.streams.Stream": ("a CUDA stream", _HERE),
