@@ -45,12 +45,15 @@ def main() -> None:
     parser.add_argument("--replay", type=Path, nargs="+", help="try kept failures again")
     options = parser.parse_args()
     with Bench(fresh=options.fresh) as bench:
+        checker = Checker(bench)
         if options.replay:
             for path in options.replay:
                 notebook = Notebook.from_json(path.read_text("utf-8"))
-                print(f"{path}\n{notebook.text}\n\n{bench.run(notebook).told}\n")
+                if checker.is_failure(checker.run(notebook)) and not options.no_shrink:
+                    notebook = checker.shrink(notebook)
+                print(f"{path}\n{notebook.text}\n\n{checker.run(notebook).told}\n", flush=True)
             return
-        tally = _Tally(bench, options)
+        tally = _Tally(checker, options)
         draw = _plainly if options.plain else _with_hypothesis
         draw(options, tally)
         tally.report()
@@ -60,8 +63,8 @@ def main() -> None:
 class _Tally:
     """Runs examples and counts."""
 
-    def __init__(self, bench: Bench, options: argparse.Namespace) -> None:
-        self.checker = Checker(bench)
+    def __init__(self, checker: Checker, options: argparse.Namespace) -> None:
+        self.checker = checker
         self.options = options
         self.failures: dict[str, list[tuple[Notebook, Outcome]]] = {}
         self.counts: Counter[str] = Counter()
@@ -96,6 +99,7 @@ class _Tally:
         if self.checker.is_failure(outcome):
             known = self.failures.setdefault(str(outcome.failure), [])
             known.append((notebook, outcome))
+            self._keep(notebook)
 
     def report(self) -> None:
         """Print what there was, and failures, made small."""
@@ -112,12 +116,13 @@ class _Tally:
                 print(f"{count:8} {name}")
         for kind, found in sorted(self.failures.items()):
             print(f"\n{'=' * 30} {len(found)} times: {kind}")
+            for notebook, outcome in found:
+                print(f"{outcome.detail.strip()[:300]} [{', '.join(notebook.used)}]", flush=True)
             for notebook in self._smallest([notebook for notebook, _ in found]):
                 print(
                     f"\n{'-' * 60}\n{notebook.text}\n\n{self.checker.run(notebook).told}",
                     flush=True,
                 )
-                self._keep(notebook)
         failed = sum(map(len, self.failures.values()))
         print(f"\n{failed} of {number} examples failed")
 
@@ -134,8 +139,8 @@ class _Tally:
     def _keep(self, notebook: Notebook) -> None:
         if self.options.keep:
             self.options.keep.mkdir(exist_ok=True, parents=True)
-            number = len(list(self.options.keep.iterdir()))
-            (self.options.keep / f"{number}.json").write_text(notebook.to_json(), "utf-8")
+            path = self.options.keep / f"{self.options.seed}-{self.counts['examples']}.json"
+            path.write_text(notebook.to_json(), "utf-8")
 
 
 def _shape(word: str) -> str:

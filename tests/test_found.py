@@ -59,6 +59,68 @@ FOUND = {
         "from typing import TypeVar\nT = TypeVar('T')\nheld = [T]",
         "T.__module__, __import__('pickle').loads(__import__('pickle').dumps(held))[0] is T",
     ),
+    "a closure over None is no empty one": (
+        "def make(held):\n    return lambda: held\nf = make(None)",
+        "f()",
+    ),
+    "instances may share the dict of their attributes": (
+        "class A:\n    shared = {}\n    def __init__(self): self.__dict__ = self.shared\n"
+        "a, b = A(), A()\nclass B: pass\nc = B()\nd = vars(c)",
+        "a.__dict__ is A.shared, b.__dict__ is A.shared, vars(c) is d",
+    ),
+    "what pickles itself as a name is made like anything else": (
+        "class A:\n    def __reduce__(self): return 'MISSING'\nMISSING = A()\nheld = [MISSING]",
+        "held[0] is MISSING, type(MISSING)",
+    ),
+    "a view of a dict goes on looking at it": (
+        "d = {'a': 1}\nkeys, values = d.keys(), d.values()",
+        "d.update(b=2), list(keys), list(values)",
+    ),
+    "a library's container that a value holds too is the library's": (
+        "from own_lib import REGISTRY\nclass A: pass\na = A()\na.registry = REGISTRY\nREGISTRY['x'] = a",
+        "a.registry is __import__('own_lib').REGISTRY, a.registry['x'] is a",
+    ),
+    "a subclass of Counter keeps its attributes": (
+        "import collections\nclass A(collections.Counter): pass\na = A('aab')\na.note = [1]",
+        "a.note, a['a']",
+    ),
+    "a long chain and deep lists": (
+        "class A:\n    def __init__(self, next): self.next = next\na, b = None, []\n"
+        "for i in range(2000): a, b = A(a), [b]\n"
+        "def depth(at, step):\n    n = 0\n    while at:\n        n, at = n + 1, step(at)\n    return n",
+        "depth(a, lambda k: k.next), depth(b, lambda k: k[0])",
+    ),
+    "an instance in its own class is made by the class's methods": (
+        "class A:\n    def __new__(cls, *, key): return super().__new__(cls)\n"
+        "    def __init__(self, *, key): self.key = key\n"
+        "    def __getnewargs_ex__(self): return (), {'key': self.key}\n"
+        "    def __getstate__(self): return [self.key]\n"
+        "    def __setstate__(self, state): (self.key,) = state\n"
+        "A.default = A(key=[3])",
+        "A.default.key, type(A.default) is A, [n for n in vars(A) if n[0] != '_']",
+    ),
+    "a metaclass may forbid that attributes are set": (
+        "class M(type):\n    def __setattr__(cls, name, value): raise TypeError(name)\n"
+        "class A(metaclass=M):\n    n = [1]\n    def go(self): return self.n\na = A()",
+        "a.go(), type(type(a)) is M",
+    ),
+    "an object may say that it is of another class": (
+        "class A:\n    @property\n    def __class__(self): return int\n    def go(self): return 'went'\na = A()",
+        "isinstance(a, int), a.go()",
+    ),
+    "super() in a method of the class before": (
+        "class A:\n    def go(self): return __class__\nold = A\n"
+        "class A:\n    def come(self): return 1\nA.go = old.go",
+        "A().go() is old, A().go() is A",
+    ),
+    "a decorator that means something else now": (
+        "class A:\n    @property\n    def p(self): return 1\ndef property(f): return f\na = A()",
+        "a.p, A, property",
+    ),
+    "what a timed cell sets": (
+        "%%time\nimport own_lib\nown_lib.LIMIT = 77",
+        "own_lib.LIMIT",
+    ),
 }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ _BOUND = re.compile(rf"{_SUITE}({_WORD})[ \t]*(?:=(?!=)|:[^=\n]*=(?!=)|[-+*/@|&^
 _IMPORTS = re.compile(r"\bfrom\b[^\n]*\bimport\b")
 _SEED = re.compile(r"seed\w*[ \t]*\(")
 _MAGIC = "run_cell_magic("
+_IN_MAGIC = re.compile(r"\\n|['\"]")
+"""Where lines begin in the text of a cell below a cell magic, which is a string of one line."""
 
 
 class Cells:
@@ -74,6 +76,8 @@ class Cells:
 
     def _add(self, filename: str, text: str) -> None:
         self._texts[filename] = text
+        if _MAGIC in text:
+            text = _IN_MAGIC.sub("\n", text)
         for root in {*_ROOT.findall(text), *_TUPLE.findall(text)}:
             self._beginning[root].add(filename)
         for name in set(_BOUND.findall(text)):

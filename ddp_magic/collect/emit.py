@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.collect import code as codes
 from ddp_magic.collect.definitions import How, Item
 from ddp_magic.collect.explain import explain
-from ddp_magic.collect.imports import import_line
+from ddp_magic.collect.imports import import_line, imported_objects
 from ddp_magic.collect.lines import taken
 from ddp_magic.collect.literals import is_literal
 from ddp_magic.collect.mentions import strings_in
@@ -79,6 +79,7 @@ class Emitter:
             filename=self._texts.label,
             by_value=self._note_by_value,
             packages=self.packages,
+            imported=imported_objects(self._space, self._history, self.emit),
             made=self.made,
         )
 

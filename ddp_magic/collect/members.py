@@ -181,6 +181,10 @@ def _check_made(
     expected = {"__isabstractmethod__"} if _is_abstract(node, space) else set[str]()
     if func.__dict__.keys() - {"__wrapped__"} != expected:
         raise Unproved(f"attributes were set on {name}")
+    for decorator in node.decorator_list:
+        wrapper = _WRAPPERS.get(ast.unparse(decorator))
+        if wrapper and not evaluates_to(decorator, wrapper, space):
+            raise Unproved(f"a decorator of {name} means something else now")
     check_function(node, func, space)
 
 

@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ddp_magic.collect.provable import Proof, names_at_definition, prove
+from ddp_magic.collect.provable import Proof, is_of, names_at_definition, prove
 from ddp_magic.collect.texts import methods, unwrapped
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def _rests_on(name: str, obj: Any, node: ast.stmt, space: dict[str, Any]) -> Ite
         functions = unwrapped(value)
         yield type(value) if functions or member.startswith("__") else value
         for func in functions:
+            yield is_of(func, cls)
             yield from _of_function(func)
     for annotated, meaning in vars(cls).get("__annotations__", {}).items():
         yield from (annotated, meaning)

@@ -31,7 +31,7 @@ from ddp_magic.collect.remade import (
 )
 from ddp_magic.collect.texts import CellText, FunctionNode, Texts, methods
 
-__all__ = ["Proof", "Unproved", "names_at_definition", "prove"]
+__all__ = ["Proof", "Unproved", "is_of", "names_at_definition", "prove"]
 
 _TYPES = (type, abc.ABCMeta, enum.EnumType)
 
@@ -115,9 +115,17 @@ def _prove_class(cls: type, texts: Texts, space: dict[str, Any]) -> Proof:
     )
     if not same or (not node.bases and cls.__bases__ != (object,)):
         raise Unproved("a base means something else now")
+    if not all(is_of(method, cls) for method in methods(cls)):
+        raise Unproved("a method is another class's")
     _check_body(cell, node, cls, space)
     functions = [f for f in methods(cls) if f.__globals__ is space]
     return _proof(cell, node, tuple(functions))
+
+
+def is_of(func: FunctionType, cls: type) -> bool:
+    """Whether ``super()`` in a method means the class that has it."""
+    closed = zip(func.__code__.co_freevars, func.__closure__ or (), strict=True)
+    return all(cell.cell_contents is cls for name, cell in closed if name == "__class__")
 
 
 def _check_body(cell: CellText, node: ast.ClassDef, cls: type, space: dict[str, Any]) -> None:

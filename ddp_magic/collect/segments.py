@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.collect.sizes import Size, no_room, told
 from ddp_magic.errors import DdpError
 from ddp_magic.pickling import BlobWriter, Draft, NoRoom, Pickler, write_all
+from ddp_magic.pickling.deep import deeply
 from ddp_magic.rundir import PREFIX
 
 if TYPE_CHECKING:
@@ -114,10 +115,16 @@ class Segments:
             WriteError: It cannot be pickled.
             PlaceError: The disk is full.
         """
-        pickler = self._pickler if self._clean else self._restored()
-        self._clean = False
+        pickler = self._pickler
+
+        def write() -> tuple[Draft, list[object]]:
+            nonlocal pickler
+            pickler = self._pickler if self._clean else self._restored()
+            self._clean = False
+            return pickler.write(value)
+
         try:
-            draft, end = pickler.write(value)
+            draft, end = deeply(write)
         except DdpError:
             raise
         except Exception as error:

@@ -1,19 +1,22 @@
 """How classes are written by value; runs in kernel and workers.
 
 On cloudpickle's reduction, with what it leaves out of notebook classes: ``__qualname__`` and
-``__slots__``. The receiver's side is `rebuild.skeleton`; `enums` writes Enums.
+``__slots__``. The receiver's side is `skeletons.skeleton`; `enums` writes Enums.
 """
 
 from __future__ import annotations
 
+from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.pickling import cloud, enums, rebuild
+from ddp_magic.pickling import cloud, enums, skeletons
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["reduce"]
+
+_PLAIN = (FunctionType, staticmethod, classmethod, property, int, float, str, bytes, type(None))
 
 
 def reduce(cls: type, by_value: Callable[[Any], None]) -> Any:
@@ -33,8 +36,25 @@ def reduce(cls: type, by_value: Callable[[Any], None]) -> Any:
         if cls.__dict__.get("__slots__") and not issubclass(cls, tuple):
             namespace["__slots__"] = members.pop("__slots__")
         args = (metaclass, name, bases, namespace, tracker)
-        return rebuild.skeleton, args, filling, None, None, rebuild.set_class
+        state = (_Methods(cls, members), *filling)
+        return skeletons.skeleton, args, state, None, None, skeletons.set_class
     return reduced
+
+
+class _Methods:
+    """Stands in a class's state for its methods: these are there before the rest is made.
+
+    The rest may hold instances of the class, which its methods make or fill.
+    """
+
+    def __init__(self, cls: type, members: dict[str, Any]) -> None:
+        self._cls = cls
+        self._members = members
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        plain = {n: v for n, v in self._members.items() if isinstance(v, _PLAIN)}
+        names = [n for n in self._members if n in plain or not n.startswith(("__", "_abc_impl"))]
+        return skeletons.add_methods, (self._cls, names, plain)
 
 
 def _filling(cls: type, reduced: Any) -> tuple[dict[str, Any], Any]:
@@ -46,4 +66,6 @@ def _filling(cls: type, reduced: Any) -> tuple[dict[str, Any], Any]:
     members, more = reduced[2]
     own = {name: members[name] for name in vars(cls) if name in members}
     own.pop("__slotnames__", None)
+    for name in [n for n, v in own.items() if type(v) is MemberDescriptorType]:
+        del own[name]  # of a slot whose name is mangled; making the class has made it
     return own, more

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Flag
 from typing import Any
 
-from ddp_magic.pickling import cloud, rebuild
+from ddp_magic.pickling import cloud, skeletons
 from ddp_magic.pickling.instances import data_of, native
 
 __all__ = ["enumeration", "fill", "reduce"]
@@ -71,22 +71,22 @@ def enumeration(
         return known
     name, *place = named
     metaclass: Any = type(bases[-1])
-    library = rebuild.library_type(metaclass)
+    library = skeletons.library_type(metaclass)
     namespace = library.__prepare__.__func__(metaclass, name, bases)
     namespace.update(bare)
     namespace["__new__"], namespace["__init__"] = _new, _init
     namespace["__module__"], namespace["__qualname__"] = place
-    with rebuild.muted(bases):
+    with skeletons.muted(bases):
         made: type = library.__new__(metaclass, name, bases, namespace, **options)
     for passing in _MADE_AGAIN:
         if passing in vars(made):
             type.__delattr__(made, passing)
-    return rebuild.fresh(made, tracker)
+    return skeletons.fresh(made, tracker)
 
 
 def fill(made: Any, state: tuple[Any, dict[str, dict[str, Any]]]) -> None:
     """Fill an Enum and its members, if it was made here."""
-    if rebuild.set_class(made, state[0]):
+    if skeletons.set_class(made, state[0]):
         for name, attributes in state[1].items():
             vars(made.__members__[name]).update(attributes)
 

@@ -9,6 +9,7 @@ class says itself how it is pickled. The receiver's side is `making`.
 from __future__ import annotations
 
 import copyreg
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from enum import Enum
 from types import FunctionType
@@ -28,6 +29,8 @@ _OPTIMIZER = ("torch.optim.optimizer", "Optimizer")
 _HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 _OWN_WAY = ("__reduce_ex__", "__reduce__", "__getnewargs_ex__", "__getnewargs__")
 _OWN_STATE = ("__getstate__", "__setstate__")
+_ALONE = 2
+"""References to a dict that is only its instance's: that one, and the one that counts them."""
 _IN_THE_WAY = ("__new__", "__getattr__", "__getattribute__", "__setattr__")
 
 
@@ -73,23 +76,39 @@ def plan(kind: type) -> Plan:
     own = any(_is_notebooks(k) for k in kind.__mro__)
     if own and issubclass(kind, Enum):
         return _member
-    if not own or kind in copyreg.dispatch_table or _written(kind, *_OWN_WAY):
+    if not own or kind in copyreg.dispatch_table:
         return _as_pickle_does
     base = native(kind)
+    if _written(kind, *_OWN_WAY):
+        return _own_way(base, kind)
     if base is not object and base not in _CONTENT and base not in _ARGUMENTS:
         return _as_pickle_does
     if _written(kind, *_OWN_STATE):
         return _only_made(base, kind) if _written(kind, "__new__") else _as_pickle_does
     if base is object and not _written(kind, *_IN_THE_WAY) and not _has_another_class(kind):
-        return _as_pickle_does
+        return lambda obj: _bare(base, kind, obj) if _shares_its_dict(obj) else None
+    return lambda obj: _bare(base, kind, obj)
 
-    def write(obj: Any) -> tuple[Any, ...]:
-        arguments = data_of(base, obj)
-        content = _CONTENT[base](obj) if base in _CONTENT else None
-        state = (base, content, object.__getstate__(obj))
-        return making.instance, (base, kind, arguments), state, None, None, making.fill
 
-    return write
+def _bare(base: type, kind: type, obj: Any) -> tuple[Any, ...]:
+    """Write an instance by its content and its attributes."""
+    content = _CONTENT[base](obj) if base in _CONTENT else None
+    attributes: Any = object.__getstate__(obj)
+    fill = making.fill
+    if _shares_its_dict(obj):
+        fill = making.fill_sharing
+        if attributes is None:  # that is said of an empty dict too
+            attributes = object.__getattribute__(obj, "__dict__")
+    state = (base, content, attributes)
+    return making.instance, (base, kind, data_of(base, obj)), state, None, None, fill
+
+
+def _shares_its_dict(obj: Any) -> bool:
+    """Whether something else holds the dict of its attributes: ``self.__dict__ = cls._shared``."""
+    try:
+        return sys.getrefcount(object.__getattribute__(obj, "__dict__")) > _ALONE
+    except AttributeError:
+        return False
 
 
 def native(kind: type) -> type:
@@ -104,6 +123,16 @@ def data_of(base: type, obj: Any) -> tuple[Any, ...]:
 
 def _as_pickle_does(_: Any) -> None:
     return None
+
+
+def _own_way(base: type, kind: type) -> Plan:
+    """Write as the class says; but if it says a name, that need not be there yet."""
+
+    def write(obj: Any) -> tuple[Any, ...]:
+        reduced = obj.__reduce_ex__(5)
+        return _bare(base, kind, obj) if isinstance(reduced, str) else reduced
+
+    return write
 
 
 def _only_made(base: type, kind: type) -> Plan:
@@ -168,5 +197,6 @@ def _is_notebooks(kind: type) -> bool:
 
 def _written(kind: type, *names: str) -> bool:
     """Whether Python code defines any of these methods for a type."""
-    found = (next((vars(k)[n] for k in kind.__mro__ if n in vars(k)), None) for n in names)
+    mro = [k for k in kind.__mro__ if k not in _CONTENT]
+    found = (next((vars(k)[n] for k in mro if n in vars(k)), None) for n in names)
     return any(isinstance(getattr(f, "__func__", f), FunctionType) for f in found)

@@ -16,6 +16,7 @@ __all__ = [
     "fill",
     "fill_exception",
     "fill_optimizer",
+    "fill_sharing",
     "fill_weakly",
     "instance",
     "member",
@@ -55,6 +56,15 @@ def fill(made: Any, state: tuple[Any, Any, Any]) -> None:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in slots.items():
         object.__setattr__(made, name, value)
+
+
+def fill_sharing(made: Any, state: tuple[Any, Any, Any]) -> None:
+    """Likewise, where something else holds the dict of its attributes."""
+    base, content, attributes = state
+    own = attributes[0] if isinstance(attributes, tuple) else attributes
+    if isinstance(own, dict):
+        object.__setattr__(made, "__dict__", own)
+    fill(made, (base, content, attributes))
 
 
 def exception(base: Any, kind: type, arguments: tuple[Any, ...]) -> BaseException:

@@ -5,6 +5,7 @@ Idle locks arrive fresh, as after a fork; caches arrive empty.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import contextvars
 import dataclasses
@@ -171,6 +172,11 @@ def _memory(obj: memoryview) -> tuple[Any, ...] | None:
     return rebuild.memory, (data, obj.format, obj.shape, obj.readonly)
 
 
+def _of_dict(obj: Any) -> tuple[Any, ...]:
+    (viewed,) = gc.get_referents(obj.mapping)
+    return getattr(type(viewed), _VIEWS[type(obj)]), (viewed,)
+
+
 def _struct(obj: struct.Struct) -> tuple[Any, ...]:
     return struct.Struct, (obj.format,)
 
@@ -197,7 +203,14 @@ def _sentinel(obj: Any) -> str:
     return next(name for name, value in vars(dataclasses).items() if value is obj)
 
 
+_VIEWS: dict[type, str] = {
+    type(getattr(kind(), name)()): name
+    for kind in (dict, collections.OrderedDict)
+    for name in ("keys", "values", "items")
+}
+
 _REDUCERS: dict[type, Any] = {
+    **dict.fromkeys(_VIEWS, _of_dict),
     type(dataclasses.MISSING): _sentinel,
     type(dataclasses.KW_ONLY): _sentinel,
     type(vars(dataclasses).get("_HAS_DEFAULT_FACTORY", dataclasses.MISSING)): _sentinel,

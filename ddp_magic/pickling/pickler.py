@@ -73,6 +73,8 @@ class Pickler(cloudpickle.Pickler):
         """Name what the receiver has or maps (the hook of `pickle`)."""
         if id(obj) in self.sender.made:
             return "made", self._place(obj)
+        if id(obj) in self.sender.imported:
+            return "made", self.sender.imported[id(obj)]()
         kind = type(obj)
         if kind is dict:
             if obj is vars(builtins):  # exec() puts it into the dict that it is given

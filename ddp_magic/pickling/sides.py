@@ -51,6 +51,10 @@ class Sender:
     an empty one where that is too late."""
     holders: keyed.Holders = field(default_factory=keyed.Holders)
     """What stands for dicts and sets whose keys say their own hash."""
+    imported: Mapping[int, Callable[[], str]] = field(
+        default_factory=dict[int, "Callable[[], str]"]
+    )
+    """Objects (by id) that the receiver imports; called where one is met, each tells its name."""
     packages: set[str] = field(default_factory=set[str])
     """Top-level packages whose types were written."""
 

@@ -6,13 +6,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from tests.generated import idioms_classes, idioms_functions, idioms_values
+from tests.generated import idioms_classes, idioms_functions, idioms_odd, idioms_values
 from tests.generated.notebook import Notebook
 from tests.generated.writer import Thing, Writer
 
 __all__ = ["generate"]
 
-_IDIOMS = [*idioms_functions.IDIOMS, *idioms_classes.IDIOMS, *idioms_values.IDIOMS]
+_IDIOMS = [
+    *idioms_functions.IDIOMS,
+    *idioms_classes.IDIOMS,
+    *idioms_values.IDIOMS,
+    *idioms_odd.IDIOMS,
+]
 
 
 def generate(random: Random) -> Notebook:
@@ -162,9 +167,9 @@ def _call(writer: Writer) -> None:
 def _delete(writer: Writer) -> None:
     if not writer.names:
         raise LookupError
-    name = writer.pick(sorted(writer.names))
+    name = writer.pick([n for n in sorted(writer.names) if not n.startswith("old")] or ["a"])
     writer.say(f"del {name}")
-    del writer.names[name]
+    writer.names.pop(name, None)
 
 
 def _fail(writer: Writer) -> None:

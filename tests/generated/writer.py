@@ -30,7 +30,7 @@ __all__ = ["ORDER", "Thing", "Writer", "cls", "data", "fn", "obj"]
 FUNCTIONS = ["f", "g", "h", "make", "step"]
 CLASSES = ["A", "B", "C", "Node", "Trainer"]
 DATA = ["a", "b", "c", "n", "items", "table", "cfg", "total"]
-ODD = ["größe", "_x", "_", "id", "list", "len", "open", "values", "take", "property", "In"]
+ODD = ["größe", "_x", "_", "id", "list", "len", "values", "take", "property", "In"]
 ORDER = ["f", "A", "g", "B", "h", "C", "make", "Node", "step", "Trainer"]
 """Code of a definition calls only names further left: nothing recurses without an end."""
 _HOLE = re.compile(r"\$([FGCDXYZ])|\$N(\d?)|\?([a-z]+)(\d?)|#")

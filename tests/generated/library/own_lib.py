@@ -1,5 +1,8 @@
 """A module of the notebook's own, beside it."""
 
+import contextlib
+import functools
+
 LIMIT = 10
 REGISTRY = {"first": 1}
 ITEMS = [1, 2]
@@ -58,3 +61,56 @@ class Model(metaclass=Meta):
 
     def run(self):
         return self.made_by
+
+
+CALLS = 0
+HANDLERS = {}
+
+
+def counted(func):
+    """Count the calls of all that it decorates."""
+
+    @functools.wraps(func)
+    def wrapper(*args):
+        global CALLS
+        CALLS += 1
+        return func(*args)
+
+    return wrapper
+
+
+def adder(held):
+    """Return a closure of this module."""
+
+    def add(*more):
+        return held, more, LIMIT
+
+    return add
+
+
+class Box:
+    """Holds something of somebody else's."""
+
+    def __init__(self, held):
+        self.held = held
+        self.limit = lambda: LIMIT
+
+
+class quietly(contextlib.ContextDecorator):  # noqa: N801 - as libraries do
+    """A context manager that decorates."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return False
+
+
+def register(name):
+    """Decorate: remember under a name."""
+
+    def decorate(func):
+        HANDLERS[name] = func
+        return func
+
+    return decorate

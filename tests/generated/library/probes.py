@@ -7,11 +7,13 @@ one line tells structure, identity and aliasing at once.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import inspect
 import io
 import itertools
 import logging
+import pickle
 import re
 import types
 from collections import OrderedDict, deque
@@ -36,8 +38,8 @@ def attempt(function):
         if isinstance(value, types.GeneratorType):
             value = list(itertools.islice(value, 8))
         show(value)
-    except RecursionError:
-        print("! RecursionError")
+    except (RecursionError, pickle.PicklingError) as error:
+        print(f"! {type(error).__name__}")
     except Exception as error:
         print(f"! {type(error).__name__}: {_clean(str(error))}")
 
@@ -66,6 +68,8 @@ class _Picture:
         kind = type(value)
         if kind in _PLAIN:
             return repr(value)
+        if kind is dataclasses.Field or hasattr(kind, "__next__") and kind.__module__ == "builtins":
+            return f"a {kind.__name__.replace('reverse', '')}"
         if kind is tuple:
             return f"({', '.join(map(self.draw, value))})"
         if id(value) in self.seen:
@@ -111,23 +115,24 @@ class _Picture:
         return f"[{', '.join(map(self.draw, values))}]"
 
     def pairs(self, pairs):
-        return "{" + ", ".join(f"{self.draw(k)}: {self.draw(v)}" for k, v in pairs) + "}"
+        told = [f"{self.draw(k)}: {self.draw(v)}" for k, v in pairs if k != "__builtins__"]
+        return "{" + ", ".join(told) + "}"
 
     def of_instance(self, value, kind):
         text = ""
-        if isinstance(value, dict):
+        if issubclass(kind, dict):
             ordered = isinstance(value, OrderedDict)
             text += self.pairs((OrderedDict if ordered else dict).items(value))
             text += self.draw(getattr(value, "default_factory", None))
-        elif isinstance(value, list):
+        elif issubclass(kind, list):
             text += self.items(list.__iter__(value))
-        elif isinstance(value, tuple):
+        elif issubclass(kind, tuple):
             text += self.items(tuple.__iter__(value))
-        elif isinstance(value, deque):
+        elif issubclass(kind, deque):
             text += self.items(value) + repr(value.maxlen)
-        elif isinstance(value, (set, frozenset)):
+        elif issubclass(kind, (set, frozenset)):
             text += f"<{', '.join(sorted(_Picture().draw(item) for item in value))}>"
-        elif isinstance(value, (int, str, float, bytes)):
+        elif issubclass(kind, (int, str, float, bytes)):
             base = next(k for k in kind.__mro__ if k.__module__ == "builtins")
             text += base.__repr__(value)
         elif isinstance(value, (types.MappingProxyType, type({}.keys()), type({}.values()))):
