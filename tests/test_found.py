@@ -117,6 +117,12 @@ FOUND = {
         "class A:\n    @property\n    def p(self): return 1\ndef property(f): return f\na = A()",
         "a.p, A, property",
     ),
+    "what a class by source reads while its instances are loaded": (
+        "def z(): return ['z']\nclass A:\n    def __getstate__(self): return {}\n"
+        "    def __setstate__(self, state): self.x = z()\na = A()\na.x = z()\n"
+        "def g(): pass\ng.x = a\nheld = {g}",
+        "A, held",
+    ),
     "what a timed cell sets": (
         "%%time\nimport own_lib\nown_lib.LIMIT = 77",
         "own_lib.LIMIT",

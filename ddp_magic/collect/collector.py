@@ -154,7 +154,7 @@ class Collector:
         while queue or items != len(self._emitter.items):
             items = len(self._emitter.items)
             while queue:
-                code = queue.pop(0)
+                code = queue.pop()
                 if code not in self._seen:
                     self._follow(code, {n for n in facts(code).reads if self._emitter.wanted(n)})
             self._emit_by_string()

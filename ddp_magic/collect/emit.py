@@ -7,7 +7,7 @@ a value is unpickled, stands above it.
 from __future__ import annotations
 
 import inspect
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect import code as codes
@@ -21,6 +21,7 @@ from ddp_magic.collect.progress import Progress
 from ddp_magic.collect.provable import Proof, Unproved, names_at_definition
 from ddp_magic.collect.segments import Segments, WriteError
 from ddp_magic.collect.texts import methods
+from ddp_magic.collect.waiting import Waiting
 from ddp_magic.pickling import Sender
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Emitter:
         self.made: dict[int, str] = {}
         self.segments = Segments(run, self._sender)
         self.items: list[Item] = []
-        self.queue: list[CodeType] = []
+        self.queue = Waiting()
         self.words: set[str] = set()
         self.failures: dict[str, str] = {}
         self.objects: dict[str, Any] = {}
@@ -137,11 +138,11 @@ class Emitter:
             try:
                 segment = self.segments.draft(value)
             except WriteError as error:
-                del self.queue[mark:]
+                self.queue.drop(mark)
                 self._states[name] = Progress.FAILED
                 self.failures[name] = explain(name, value, error, label)
                 return False
-            self._emit_read_while_loading(mark)
+            self._emit_read_while_loading()
             if len(self.segments.names) == count:
                 break
         self.segments.add(name, segment)
@@ -158,16 +159,11 @@ class Emitter:
             )
         )
 
-    def _emit_read_while_loading(self, mark: int) -> None:
-        """Emit what code in a value reads: unpickling may run it.
-
-        ``__setstate__``, what ``__reduce__`` names, ``__hash__`` and ``__eq__`` of keys.
-        """
-        while mark < len(self.queue):
-            todo, mark = self.queue[mark:], len(self.queue)
-            for name in sorted(set().union(*map(codes.reads, todo))):
-                if self.wanted(name) and not self.known(name):
-                    self.emit(name)
+    def _emit_read_while_loading(self) -> None:
+        """Emit what definitions read: unpickling may run them."""
+        while (name := self.queue.next_name()) is not None:
+            if self.wanted(name) and not self.known(name):
+                self.emit(name)
 
     def _emit_source(self, name: str, obj: Any) -> bool:
         if name in self.objects:
@@ -196,7 +192,7 @@ class Emitter:
 
     def _add_source(self, name: str, obj: Any, proof: Proof) -> None:
         self.objects[name] = obj
-        self.queue.extend(func.__code__ for func in proof.code)
+        self.queue.add(*(func.__code__ for func in proof.code))
         self._note_annotations(obj)
         self._add(
             Item(
@@ -235,7 +231,7 @@ class Emitter:
         if isinstance(obj, type):
             self._note_annotations(obj)
         elif obj.__globals__ is self._space:
-            self.queue.append(obj.__code__)
+            self.queue.add(obj.__code__)
 
     def _note_annotations(self, obj: Any) -> None:
         """Remember what string annotations name; `typing.get_type_hints` looks it up."""
