@@ -20,6 +20,7 @@ from ddp_magic.collect.texts import CellText, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from ddp_magic.collect.notebook import Notebook
 
@@ -98,7 +99,7 @@ class Cells:
         return self._texts[filename]
 
     @property
-    def roots(self) -> Iterable[str]:
+    def roots(self) -> AbstractSet[str]:
         """The names that statements begin with which go on with a dot or a bracket."""
         return self._beginning.keys()
 

@@ -13,7 +13,8 @@ from ddp_magic.collect import statements
 from ddp_magic.collect.code import facts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from ddp_magic.collect.cells import Cells
     from ddp_magic.collect.notebook import Notebook
@@ -55,12 +56,18 @@ class History:
             if name in public if public is not None else not name.startswith("_"):
                 yield star, name
 
-    def names_imported(self, names: Iterable[str]) -> set[str]:
+    def names_imported(self, names: Mapping[str, Any]) -> set[str]:
         """Return those names that a cell may have imported from a module."""
-        return {n for n in names if next(self.imported_from(n), None) is not None}
+        found = set(self._imports.keys() & names.keys())
+        for star in self._stars:
+            module: Any = sys.modules.get(star)
+            public = getattr(module, "__all__", None)
+            known = vars(module).keys() if module and public is None else set(public or ())
+            found |= {n for n in known & names.keys() if public is not None or n[:1] != "_"}
+        return found
 
     @property
-    def roots(self) -> Iterable[str]:
+    def roots(self) -> AbstractSet[str]:
         """The names that statements begin with which may set, or call, what belongs to them."""
         return self._cells.roots
 

@@ -11,7 +11,7 @@ import copy
 import os
 import re
 import sys
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.definitions import How, Item
@@ -34,6 +34,8 @@ __all__ = ["State", "process_state", "search_path"]
 _LAUNCHERS = ("os.environ", "sys.path", "sys.modules", "sys.stdin", "sys.stdout", "sys.stderr")
 _NOT_REPEATED = re.compile(r"set_device$|set_start_method$|^(atexit|signal)\.")
 _CONTAINERS = (dict, list, set)
+_DEFINED = (ModuleType, type, FunctionType, BuiltinFunctionType)
+"""What can be imported though no cell says from where."""
 _OF_NOTEBOOKS = frozenset({"IPython", "ipykernel", "ipywidgets", "matplotlib_inline", "google"})
 """Packages whose settings are the notebook's: in a worker they would make a shell."""
 
@@ -58,8 +60,10 @@ class State:
         self._done: set[str] = set()
         self._used_by: tuple[set[str], set[str]] = (set(), set(STANDARD))
         self._packages: dict[str, str] = {}
-        for root in history.roots:
-            line = import_line(root, space[root], history) if root in space else None
+        imported = history.names_imported(space)
+        for root in history.roots & space.keys():
+            plain = not isinstance(space[root], _DEFINED) and root not in imported
+            line = None if plain else import_line(root, space[root], history)
             package = line.split()[1].partition(".")[0] if line else ""
             if package and package not in _OF_NOTEBOOKS:
                 self._packages[root] = package
