@@ -108,6 +108,10 @@ FOUND = {
         "class A:\n    @property\n    def __class__(self): return int\n    def go(self): return 'went'\na = A()",
         "isinstance(a, int), a.go()",
     ),
+    "a class by value may give its instances another class": (
+        "class A:\n    n = [1]\n    @property\n    def __class__(self): return int\na = A()",
+        "isinstance(a, int), a.n",
+    ),
     "super() in a method of the class before": (
         "class A:\n    def go(self): return __class__\nold = A\n"
         "class A:\n    def come(self): return 1\nA.go = old.go",
@@ -122,6 +126,17 @@ FOUND = {
         "    def __setstate__(self, state): self.x = z()\na = A()\na.x = z()\n"
         "def g(): pass\ng.x = a\nheld = {g}",
         "A, held",
+    ),
+    "slots stay slots": (
+        "from collections import namedtuple\nP = namedtuple('P', 'a b', defaults=[[1]])\np = P([2])\n"
+        "class A:\n    __slots__ = ()\n    n = [1]\nclass B(A):\n    __slots__ = 'x', 'y'\n"
+        "a, b = A(), B()\nB.z = b\np.a.append(p)",
+        "p, hasattr(p, '__dict__'), hasattr(a, '__dict__'), b.z is b, p.a[1] is p",
+    ),
+    "wrappers may hold themselves": (
+        "import functools\n@functools.cache\ndef f(x): return x\nf.me = f\n"
+        "@functools.singledispatch\ndef g(x): return [x]\ng.me, g.note = g, f",
+        "f.me is f, g.me is g, g.note is f, f.__wrapped__(1), g(2)",
     ),
     "what a timed cell sets": (
         "%%time\nimport own_lib\nown_lib.LIMIT = 77",

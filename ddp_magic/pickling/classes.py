@@ -33,8 +33,9 @@ def reduce(cls: type, by_value: Callable[[Any], None]) -> Any:
         namespace = {**namespace, "__qualname__": cls.__qualname__}
         filling = _filling(cls, reduced)
         members = filling[0]
-        if cls.__dict__.get("__slots__") and not issubclass(cls, tuple):
-            namespace["__slots__"] = members.pop("__slots__")
+        # setting these later would not do what they do in a class statement
+        early = {"__slots__", "__class__"} & members.keys()
+        namespace |= {member: members.pop(member) for member in early}
         args = (metaclass, name, bases, namespace, tracker)
         state = (_Methods(cls, members), *filling)
         return skeletons.skeleton, args, state, None, None, skeletons.set_class
@@ -57,6 +58,11 @@ class _Methods:
         return skeletons.add_methods, (self._cls, names, plain)
 
 
+def _slots(cls: type) -> list[str]:
+    slots = vars(cls).get("__slots__", ())
+    return [slots] if isinstance(slots, str) else list(slots)
+
+
 def _filling(cls: type, reduced: Any) -> tuple[dict[str, Any], Any]:
     """Return a class's attributes in the order in which it has them, and what cloudpickle adds.
 
@@ -64,6 +70,8 @@ def _filling(cls: type, reduced: Any) -> tuple[dict[str, Any], Any]:
     the first pickle of an instance would change how its class is written from then on.
     """
     members, more = reduced[2]
+    replaced = {n: vars(cls)[n] for n in _slots(cls) if n in vars(cls)}
+    members = {**replaced, **members}
     own = {name: members[name] for name in vars(cls) if name in members}
     own.pop("__slotnames__", None)
     for name in [n for n, v in own.items() if type(v) is MemberDescriptorType]:

@@ -79,7 +79,7 @@ def plan(kind: type) -> Plan:
     if not own or kind in copyreg.dispatch_table:
         return _as_pickle_does
     base = native(kind)
-    if _written(kind, *_OWN_WAY):
+    if _written(kind, *_OWN_WAY) and not _is_named_tuple(kind):
         return _own_way(base, kind)
     if base is not object and base not in _CONTENT and base not in _ARGUMENTS:
         return _as_pickle_does
@@ -189,6 +189,12 @@ def _member(obj: Any) -> tuple[Any, ...] | None:
 def _has_another_class(kind: type) -> bool:
     """Whether instances give something else as their ``__class__``, as a stand-in does."""
     return any("__class__" in vars(k) for k in kind.__mro__[:-1])
+
+
+def _is_named_tuple(kind: type) -> bool:
+    """Whether it is pickled as `collections.namedtuple` says, by what a tuple holds."""
+    arguments = getattr(kind, "__getnewargs__", None)
+    return hasattr(kind, "_fields") and getattr(arguments, "__module__", "") == "collections"
 
 
 def _is_notebooks(kind: type) -> bool:

@@ -36,12 +36,17 @@ def reduce(obj: Any, kind: type) -> tuple[Any, ...] | str | None:
         return _REDUCERS[kind](obj)
     if kind is types.FunctionType and hasattr(obj, "_clear_cache") and hasattr(obj, "registry"):
         cases = [(k, f) for k, f in obj.registry.items() if k is not object]
-        return rebuild.dispatching, (obj.registry[object], cases)
+        own = {n: v for n, v in vars(obj).items() if n not in _OF_DISPATCHING}
+        args = (obj.registry[object], cases)
+        return rebuild.dispatching, args, own, None, None, rebuild.set_attributes
     if kind is types.FunctionType and "_torchdynamo_orig_callable" in obj.__dict__:
         return _compiled(obj)
     return (
         _BY_NAME[name](obj) if (name := f"{kind.__module__}.{kind.__name__}") in _BY_NAME else None
     )
+
+
+_OF_DISPATCHING = vars(functools.singledispatch(id)).keys()
 
 
 def importable(obj: Any) -> bool:
@@ -71,7 +76,8 @@ def _stream(obj: io.IOBase) -> tuple[Any, ...] | None:
 def _cached(obj: Any) -> tuple[Any, ...] | None:
     if importable(obj):
         return None
-    return rebuild.cached, (obj.__wrapped__, obj.cache_parameters(), dict(obj.__dict__))
+    args = (obj.__wrapped__, obj.cache_parameters())
+    return rebuild.cached, args, dict(obj.__dict__), None, None, rebuild.set_attributes
 
 
 def _cached_property(obj: Any) -> tuple[Any, ...]:

@@ -61,11 +61,9 @@ def set_cell(empty: CellType, content: tuple[Any]) -> None:
     (empty.cell_contents,) = content
 
 
-def cached(func: Callable[..., Any], parameters: dict[str, Any], state: dict[str, Any]) -> Any:
+def cached(func: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     """Make an `functools.lru_cache` wrapper, its cache empty."""
-    wrapper = functools.lru_cache(**parameters)(func)
-    wrapper.__dict__.update(state)
-    return wrapper
+    return functools.lru_cache(**parameters)(func)
 
 
 def dispatching(default: Callable[..., Any], cases: list[tuple[type, Any]]) -> Any:

@@ -8,7 +8,7 @@ from tests.generated.shrink import shrink
 
 __all__ = ["Checker"]
 
-_REFUSALS = ("is a generator", "is a coroutine", "is an async generator")
+_REFUSALS = ("is a generator", "is a coroutine", "is an async generator", "has no hash now")
 """What a refusal says of what no process can send."""
 _OWN_WAY = {"reduced", "reduced ex", "new arguments", "subclass of tuple"}
 """Rules whose classes say how they are pickled, and cannot where they hold themselves."""

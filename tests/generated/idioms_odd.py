@@ -69,7 +69,7 @@ IDIOMS: list[tuple[str, str, dict[str, Thing]]] = [
     ("counting library decorator", "import own_lib\n@own_lib.counted\ndef $F(x=#):\n    return x, ?any\n$F()", {"$F": fn("@()", "@(#)", "own_lib.CALLS", "@.__wrapped__()")}),
     ("closure of a library", "import own_lib\n$F = own_lib.adder(?any)\n$X = own_lib.Box(?any)\n$X.also = $F", {"$F": fn("@()", "own_lib.LIMIT"), "$X": obj("@.held", "@.also()", "@.limit()", changes=["own_lib.LIMIT = #"])}),
     ("library context decorator", "from own_lib import quietly\n@quietly()\ndef $F(x=#):\n    return x, ?any", {"$F": fn("@()", "@(#)")}),
-    ("library registry", "import own_lib\nclass $C(own_lib.Plugin):\n    n = ?any\n@own_lib.register('$C')\ndef $F(x=1):\n    return x, ?any", {"$C": cls("@()", "own_lib.Plugin.known['$C'] is @"), "$F": fn("@()", "own_lib.HANDLERS['$C'] is @")}),
+    ("library registry", "import own_lib\nclass $C(own_lib.Plugin):\n    n = ?any\n@own_lib.register('$C')\ndef $F(x=1):\n    return x, ?any", {"$C": cls("@()", "own_lib.Plugin.known.get(@.__name__) is not None"), "$F": fn("@()", "@(#)")}),
     # library objects
     ("counting iterators", "import itertools\n$X = itertools.count(#)\nnext($X)\n$Y = itertools.cycle('ab')\n$Z = itertools.chain([1], [?any])", {"$X": data("it", "next(@)"), "$Y": data("it", "next(@)"), "$Z": data("it", "next(@)", "list(@)")}),
     ("events and queues", "import threading, queue\n$X = threading.Event()\n$X.set()\n$Y = queue.Queue()\n$Y.put(?any)", {"$X": obj("@.is_set()"), "$Y": obj("@.get(timeout=1)")}),
@@ -81,7 +81,7 @@ IDIOMS: list[tuple[str, str, dict[str, Thing]]] = [
     ("module alias", "import own_pkg.parts as $X\nfrom own_pkg import parts as $Y\n$Z = {'mod': $X, 'fn': $X.part}", {"$X": data("mod", "@.part(#)", "@ is $Y"), "$Y": data("mod", "@.Part(#).x"), "$Z": _dict("@['mod'].part(#)", "@['fn'](1)")}),
     ("reloaded module", "import importlib, own_lib\n$N = own_lib.Base\nown_lib = importlib.reload(own_lib)\n$X = own_lib.Base(#)", {"$X": obj("@.step()", "isinstance(@, own_lib.Base)")}),
     ("weak containers", "import weakref\nclass $C:\n    pass\n$N = $C()\n$X = weakref.ref($N)\n$Y = weakref.WeakValueDictionary(k=$N)\n$Z = weakref.WeakKeyDictionary({$N: ?any})", {"$X": fn("@() is $N"), "$Y": obj("@['k'] is $N"), "$Z": obj("@[$N]"), "$N": obj("type(@) is $C")}),
-    ("bound handler", "import logging\nclass $C(logging.Handler):\n    def emit(self, record):\n        print('logged', record.getMessage(), ?any)\n$X = logging.getLogger('mine')\n$X.addHandler($C())\n$X.propagate = False", {"$X": data("logger", "@.warning('w')", "len(@.handlers)")}),
+    ("bound handler", "import logging\nclass $C(logging.Handler):\n    def emit(self, record):\n        print('logged', record.levelname, ?any)\n$X = logging.getLogger('mine')\n$X.addHandler($C())\n$X.propagate = False", {"$X": data("logger", "@.warning('w')", "len(@.handlers)")}),
     ("errors of functions kept", "try:\n    ?call\n    1 / 0\nexcept Exception as error:\n    $X = error\n    $Y = (type(error), error.args)", {"$X": obj("type(@).__name__", "@.args"), "$Y": data("tuple", "@[0].__name__")}),
     ("exception group", "$X = ExceptionGroup('all', [ValueError(#), KeyError('k')])\n$X.add_note('seen')", {"$X": obj("@.exceptions", "@.__notes__", "str(@)")}),
     ("tuple of many", "import collections\n$X = collections.namedtuple('$X', 'a b', defaults=[?any])\n$Y = [$X(1), $X(b=2, a=?any)]", {"$X": cls("@(#)", "@._field_defaults", uses=["@.a", "@._asdict()"]), "$Y": _list("@[0].b", "isinstance(@[0], $X)")}),
