@@ -16,11 +16,12 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -30,6 +31,9 @@ from tests.generated.bench import Bench, Outcome
 from tests.generated.check import Checker
 from tests.generated.generate import generate
 from tests.generated.notebook import Notebook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def main() -> None:

@@ -202,7 +202,11 @@ def _is_notebooks(kind: type) -> bool:
 
 
 def _written(kind: type, *names: str) -> bool:
-    """Whether Python code defines any of these methods for a type."""
+    """Whether Python code defines any of these methods for a type.
+
+    Those that dataclasses with slots get do what is done here, less what the class hides.
+    """
     mro = [k for k in kind.__mro__ if k not in _CONTENT]
     found = (next((vars(k)[n] for k in mro if n in vars(k)), None) for n in names)
-    return any(isinstance(getattr(f, "__func__", f), FunctionType) for f in found)
+    functions = (getattr(f, "__func__", f) for f in found)
+    return any(isinstance(f, FunctionType) and f.__module__ != "dataclasses" for f in functions)

@@ -5,6 +5,7 @@ Runs where the pickle is read, in workers and kernel. The names are part of the 
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections import defaultdict, deque
 from typing import Any
@@ -55,7 +56,8 @@ def fill(made: Any, state: tuple[Any, Any, Any]) -> None:
     elif attributes:
         object.__getattribute__(made, "__dict__").update(attributes)
     for name, value in slots.items():
-        object.__setattr__(made, name, value)
+        with contextlib.suppress(AttributeError):  # the class has put something over the slot
+            object.__setattr__(made, name, value)
 
 
 def fill_sharing(made: Any, state: tuple[Any, Any, Any]) -> None:

@@ -188,7 +188,7 @@ def _compare(outcome: Outcome, run: Path) -> None:
     elif out != outcome.reference:
         lines = zip(outcome.reference.splitlines(), out.splitlines(), strict=False)
         one, other = next(((a, b) for a, b in lines if a != b), ("", ""))
-        start = max(0, len(os.path.commonprefix([one, other])) - 60)
+        start = max(0, len(os.path.commonprefix([one, other])) - 60)  # noqa: RUF071 - of two texts
         first = f"\n  {one[start:][:200]}\n  {other[start:][:200]}\n"
         outcome.failure = "the worker tells something else"
         outcome.detail = first + (error[2] if error else "")
@@ -222,7 +222,7 @@ def _play(shell: Any, notebook: Notebook, folder: Path, outcome: Outcome) -> Non
     for cell in notebook.cells:
         error = _run(shell, cell)[1]
         outcome.cells.append(error)
-    space = {n: v for n, v in shell.user_ns.items() if not shell.user_ns_hidden.get(n) is v}
+    space = {n: v for n, v in shell.user_ns.items() if shell.user_ns_hidden.get(n) is not v}
     before = Snapshot(space)
     first = _collect(shell, notebook, folder / "run-1", outcome)
     if first is None:

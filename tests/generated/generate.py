@@ -90,7 +90,7 @@ def _container(writer: Writer) -> None:
     pairs = []
     for key in range(1 + writer.random.randrange(4)):
         found = writer.some()
-        text, thing = found if found else (writer.literal(), Thing("val", frozen=True))
+        text, thing = found or (writer.literal(), Thing("val", frozen=True))
         pairs.append((key, text))
         parts[f"[{key}]"] = thing
     shape = writer.pick(["list", "list", "tuple", "dict", "nested"])
@@ -269,7 +269,7 @@ def _guarded(statement: str) -> str:
 
 
 def _do(writer: Writer) -> str:
-    text = str(
+    return str(
         writer.pick(
             [
                 "def now(x=?any):\n    return ?any, ?any, x\nattempt(now)",
@@ -294,7 +294,6 @@ def _do(writer: Writer) -> str:
             ]
         )
     )
-    return text
 
 
 _LINES: list[Callable[[Writer], str]] = [

@@ -120,4 +120,3 @@ IDIOMS: list[tuple[str, str, dict[str, Thing]]] = [
     ("type variables", "from typing import Callable, Optional\ndef $F(x: Optional[int] = None, g: Callable[[int], 'str'] = str, *a: 'list[int] | None') -> dict[str, ?cls]:\n    return x, a",
      {"$F": fn("@()", "@(#)", "@.__annotations__")}),
 ]  # fmt: skip
-# ruff: noqa: E501

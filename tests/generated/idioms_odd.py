@@ -1,5 +1,4 @@
 """Rarer things of notebooks: texts with holes, and what their names hold then."""
-# ruff: noqa: E501, ISC004, Q003
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Values, imports and changes of notebooks: texts with holes, and what their names hold then."""
-# ruff: noqa: E501
 
 from __future__ import annotations
 

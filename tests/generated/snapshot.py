@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import types
 from collections import Counter
 from collections.abc import Iterator
@@ -88,10 +89,8 @@ def _children(obj: Any) -> Iterator[tuple[str, Any]]:
             yield f"cell {number}", cell
         yield from ((f".{n}", v) for n, v in obj.__dict__.items())
     elif kind is types.CellType:
-        try:
+        with contextlib.suppress(ValueError):
             yield "content", obj.cell_contents
-        except ValueError:
-            pass
     elif isinstance(obj, type) and obj.__module__ == "__main__":
         for name, value in list(type.__getattribute__(obj, "__dict__").items()):
             if name not in _LAZY or (value and name == "__annotations__"):

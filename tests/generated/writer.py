@@ -174,7 +174,7 @@ class Writer:
 
     def _hole(
         self, hole: re.Match[str], names: dict[str, str], inside: bool, below: str | None
-    ) -> str:  # noqa: FBT001
+    ) -> str:
         key = hole[0]
         if key == "#":
             return self.number()
@@ -185,7 +185,7 @@ class Writer:
             names[key] = made
         return made
 
-    def _filling(self, hole: re.Match[str], inside: bool, below: str | None) -> str:  # noqa: FBT001
+    def _filling(self, hole: re.Match[str], inside: bool, below: str | None) -> str:
         kind = hole[3]
         if hole[1]:
             return self.new_name(hole[1])

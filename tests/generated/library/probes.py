@@ -7,6 +7,7 @@ one line tells structure, identity and aliasing at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -68,7 +69,9 @@ class _Picture:
         kind = type(value)
         if kind in _PLAIN:
             return repr(value)
-        if kind is dataclasses.Field or hasattr(kind, "__next__") and kind.__module__ == "builtins":
+        if kind is dataclasses.Field or (
+            hasattr(kind, "__next__") and kind.__module__ == "builtins"
+        ):
             return f"a {kind.__name__.replace('reverse', '')}"
         if kind is tuple:
             return f"({', '.join(map(self.draw, value))})"
@@ -141,10 +144,8 @@ class _Picture:
             return f"({_clean(repr(value))})"
         slots = [n for k in kind.__mro__ for n in _slots(k) if n not in {"__dict__", "__weakref__"}]
         held = [(n, getattr(value, n)) for n in slots if hasattr(value, n)]
-        try:
+        with contextlib.suppress(AttributeError):
             held += object.__getattribute__(value, "__dict__").items()
-        except AttributeError:
-            pass
         return text + self.pairs(held) + self.draw(kind)
 
     def of_class(self, cls):
@@ -172,7 +173,7 @@ class _Picture:
             "named": func.__kwdefaults__,
             "hints": func.__annotations__,
             "dict": func.__dict__,
-            "closure": {n: c for n, c in _closed(func)},
+            "closure": dict(_closed(func)),
             "line": func.__code__.co_firstlineno,
         }
         return self.pairs((n, v) for n, v in parts.items() if v)
