@@ -128,10 +128,12 @@ FOUND = {
         "A, held",
     ),
     "slots stay slots": (
-        "from collections import namedtuple\nP = namedtuple('P', 'a b', defaults=[[1]])\np = P([2])\n"
+        "from collections import namedtuple\nfrom typing import NamedTuple\n"
+        "P = namedtuple('P', 'a b', defaults=[[1]])\np = P([2])\n"
+        "class N(NamedTuple):\n    x: object = [1]\nq = N()\n"
         "class A:\n    __slots__ = ()\n    n = [1]\nclass B(A):\n    __slots__ = 'x', 'y'\n"
         "a, b = A(), B()\nB.z = b\np.a.append(p)",
-        "p, hasattr(p, '__dict__'), hasattr(a, '__dict__'), b.z is b, p.a[1] is p",
+        "p, q, hasattr(q, '__dict__'), hasattr(p, '__dict__'), hasattr(a, '__dict__'), b.z is b, p.a[1] is p",
     ),
     "wrappers may hold themselves": (
         "import functools\n@functools.cache\ndef f(x): return x\nf.me = f\n"

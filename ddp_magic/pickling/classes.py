@@ -7,7 +7,7 @@ On cloudpickle's reduction, with what it leaves out of notebook classes: ``__qua
 from __future__ import annotations
 
 from types import FunctionType, MemberDescriptorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ddp_magic.pickling import cloud, enums, skeletons
 
@@ -36,6 +36,8 @@ def reduce(cls: type, by_value: Callable[[Any], None]) -> Any:
         # setting these later would not do what they do in a class statement
         early = {"__slots__", "__class__"} & members.keys()
         namespace |= {member: members.pop(member) for member in early}
+        if NamedTuple in bases:  # which has its own, and allows no other
+            namespace.pop("__slots__", None)
         args = (metaclass, name, bases, namespace, tracker)
         state = (_Methods(cls, members), *filling)
         return skeletons.skeleton, args, state, None, None, skeletons.set_class
