@@ -68,7 +68,7 @@ def test_much_goes_to_memory_where_half_of_that_stays_free(
     much, free, moved = PLACES[name]
     run = home.new_run(1)
     monkeypatch.setattr(room, "_MUCH", much)
-    monkeypatch.setattr(room, "free", lambda place: free if place == shm else 1 << 40)
+    monkeypatch.setattr(room, "free", lambda place, *_: free if place == shm else 1 << 40)
     assert write(run) == MEGABYTE
 
     assert run.blobs.is_symlink() == bool(list(shm.iterdir())) == moved
@@ -182,7 +182,7 @@ def test_what_would_fill_the_disk_is_refused_with_what_is_large_and_where(
     )
     collector, run = kernel.collector("X, trainer")
     collector.gather()
-    monkeypatch.setattr(room, "free", lambda place: 10_000_000)
+    monkeypatch.setattr(room, "free", lambda *_: 10_000_000)
     with pytest.raises(CollectError) as refused:
         collector.finish([])
 
@@ -206,7 +206,7 @@ def test_a_look_at_what_would_run_writes_no_value_and_refuses_what_a_run_refuses
     assert not list(run.blobs.iterdir())
     assert not run.values.exists()
 
-    monkeypatch.setattr(room, "free", lambda place: 10_000_000)
+    monkeypatch.setattr(room, "free", lambda *_: 10_000_000)
     collector, _ = kernel.collector("X")
     collector.gather()
     with pytest.raises(CollectError, match="`X` is 16 MB"):
@@ -231,7 +231,7 @@ def test_results_that_would_fill_the_disk_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     run = RunDir.create(tmp_path / "run-1")
-    monkeypatch.setattr(room, "free", lambda place: 1000)
+    monkeypatch.setattr(room, "free", lambda *_: 1000)
 
     with pytest.raises(NoRoom, match=r"It takes 8\.0 MB, and .* has room for 1\.0 kB"):
         pickling.dump(np.zeros(1_000_000), run.results / "x.pkl", run, Sender(main={}))

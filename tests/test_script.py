@@ -45,10 +45,10 @@ def test_the_module_reads_like_a_program(kernel: KernelSide):
             # round
             return dumps(math.pi * r * width), cfg, Args()
 
-        # Args: class, {_size(run.main.read_text(), "Args: class")}, Cell In[3]
-        Args = {CALL("values", "take", '"Args"')}
         # cfg: dict, {_size(run.main.read_text(), "cfg: dict")}, Cell In[2]
         cfg = {CALL("values", "take", '"cfg"')}
+        # Args: class, {_size(run.main.read_text(), "Args: class")}, Cell In[3]
+        Args = {CALL("values", "take", '"Args"')}
         # override width=8 → width
         width = 8
         # state of the process
