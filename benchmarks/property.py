@@ -169,8 +169,9 @@ def _with_hypothesis(options: argparse.Namespace, tally: _Tally) -> None:
     )
     @given(st.randoms(use_true_random=False))
     def try_one(random: Random) -> None:
+        notebook = generate(random)  # even if the time is up: hypothesis wants it so
         if not tally.over:
-            tally.add(generate(random))
+            tally.add(notebook)
 
     try_one()
 

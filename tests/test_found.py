@@ -140,6 +140,16 @@ FOUND = {
         "@functools.singledispatch\ndef g(x): return [x]\ng.me, g.note = g, f",
         "f.me is f, g.me is g, g.note is f, f.__wrapped__(1), g(2)",
     ),
+    "a closure of a library sees its module": (
+        "import own_lib\nadd, box = own_lib.adder(1), own_lib.Box(2)\nown_lib.LIMIT = 8\nnames = vars(own_lib)",
+        "add(), box.limit(), names is vars(own_lib), add.__globals__ is names, "
+        "setattr(own_lib, 'LIMIT', 9), add(), box.limit()",
+    ),
+    "attributes of a weak dict": (
+        "import weakref\nclass A: pass\na, d, s = A(), weakref.WeakValueDictionary(), weakref.WeakSet()\n"
+        "d['a'], d.x, s.x, s.d = a, [1], d, s\ns.add(a)",
+        "d['a'] is a, d.x, s.x is d, s.d is s, a in s",
+    ),
     "what a timed cell sets": (
         "%%time\nimport own_lib\nown_lib.LIMIT = 77",
         "own_lib.LIMIT",

@@ -12,12 +12,14 @@ from collections import defaultdict
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
+
 from ddp_magic.pickling import cloud, rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["NAMESPACE", "Submodules", "reduce", "reduce_cell", "reduce_code"]
+__all__ = ["NAMESPACE", "Submodules", "library", "reduce", "reduce_cell", "reduce_code"]
 
 NAMESPACE: dict[str, Any] = {"the namespace of": "__main__"}
 """Stands for ``__main__.__dict__`` while a function is written; not empty, for cloudpickle."""
@@ -33,7 +35,7 @@ def reduce(
     Args:
         func: The function.
         namespace: What stands for its globals; `NAMESPACE` for those of ``__main__``, which are
-            not written.
+            not written, as little as those of a `library`.
         submodules: Those of this process.
     """
     slots = {name: getattr(func, name) for name in _SLOTS}
@@ -41,7 +43,7 @@ def reduce(
     if type_params := getattr(func, "__type_params__", ()):  # Python 3.12
         slots["__type_params__"] = type_params
     used: dict[str, Any] = {}
-    if namespace is not NAMESPACE:
+    if namespace is not NAMESPACE and library(namespace) is None:
         names = cloud.code_globals(func.__code__)
         used = {name: func.__globals__[name] for name in names if name in func.__globals__}
     closed = [c.cell_contents for c in func.__closure__ or () if _filled(c)]
@@ -51,6 +53,22 @@ def reduce(
     state = (dict(func.__dict__), slots, used, modules)
     args = (func.__code__, namespace, func.__name__, func.__closure__)
     return rebuild.function, args, state, None, None, rebuild.set_function
+
+
+def library(namespace: dict[str, Any]) -> str | None:
+    """Return the module whose own dict this is, where a receiver can import that module."""
+    name = namespace.get("__name__")
+    module = sys.modules.get(name) if type(name) is str and name != "__main__" else None
+    if type(module) is not ModuleType or module.__dict__ is not namespace:
+        return None
+    by_value = cloudpickle.list_registry_pickle_by_value()
+    own = module.__spec__ is None or not by_value.isdisjoint(_with_parents(module.__name__))
+    return None if own else module.__name__
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def reduce_code(code: CodeType, filename: Callable[[str], str]) -> tuple[Any, ...]:

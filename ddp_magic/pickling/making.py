@@ -112,8 +112,10 @@ def method(bound: Any) -> Any:
     return weakref.WeakMethod(bound)
 
 
-def fill_weakly(made: Any, content: Any) -> None:
-    """Fill a weak dict or set with things that live on."""
+def fill_weakly(made: Any, state: tuple[Any, dict[str, Any]]) -> None:
+    """Fill a weak dict or set with things that live on, and give it its attributes."""
+    content, attributes = state
+    made.__dict__.update(attributes)
     HELD.append(content)
     if isinstance(made, weakref.WeakSet):
         for item in content:

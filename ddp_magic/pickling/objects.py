@@ -162,7 +162,8 @@ def _weak_method(obj: Any) -> tuple[Any, ...]:
 
 def _weak_container(obj: Any) -> tuple[Any, ...]:
     content = list(obj) if isinstance(obj, weakref.WeakSet) else dict(obj)
-    return type(obj), (), content, None, None, making.fill_weakly
+    own = {n: v for n, v in vars(obj).items() if n not in vars(type(obj)())}
+    return type(obj), (), (content, own), None, None, making.fill_weakly
 
 
 def _view(obj: types.MappingProxyType[Any, Any]) -> tuple[Any, ...]:

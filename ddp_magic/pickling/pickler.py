@@ -5,7 +5,7 @@ A pickle refers to what both sides have by persistent ids:
 =============  =====================================================
 ``namespace``  the dict of the notebook's or the rank's ``__main__``
 ``module``     the ``__main__`` module
-``builtins``   the dict of `builtins`
+``library``    the dict of a module that both sides import; of `builtins`
 ``def``        a definition that the receiver has by source, by name
 ``made``       an object that the receiver has made itself, by name or path
 ``itself``     a dict or set that `keyed` fills
@@ -18,7 +18,7 @@ A pickle refers to what both sides have by persistent ids:
 
 from __future__ import annotations
 
-import builtins
+import importlib
 import pickle
 import sys
 from types import CellType, CodeType, FunctionType
@@ -77,10 +77,9 @@ class Pickler(cloudpickle.Pickler):
             return "made", self.sender.imported[id(obj)]()
         kind = type(obj)
         if kind is dict:
-            if obj is vars(builtins):  # exec() puts it into the dict that it is given
-                return ("builtins",)
-            shared = obj is functions.NAMESPACE or obj is self.sender.main
-            return ("namespace",) if shared else self._held(obj)
+            if obj is functions.NAMESPACE or obj is self.sender.main:
+                return ("namespace",)
+            return self._library(obj) or self._held(obj)
         if kind is set:
             return self._held(obj)
         if kind is Ref:
@@ -95,6 +94,13 @@ class Pickler(cloudpickle.Pickler):
         if kind is pickle.PickleBuffer:
             return arrays.buffer_ref(obj, self.parts)
         return None
+
+    def _library(self, namespace: dict[str, Any]) -> tuple[Any, ...] | None:
+        name = functions.library(namespace)
+        if name is None:
+            return None
+        self.sender.packages.add(name.partition(".")[0])
+        return "library", name
 
     def _held(self, container: Any) -> tuple[Any, ...] | None:
         holder = self.sender.holders.holder(container)
@@ -148,7 +154,9 @@ class Pickler(cloudpickle.Pickler):
             if way is not None:
                 return rebuild.of_class, (cls, name, way)
         self.sender.by_value(func)
-        namespace = self._function_getnewargs(func)[1]
+        namespace = func.__globals__
+        if functions.library(namespace) is None:
+            namespace = self._function_getnewargs(func)[1]
         return functions.reduce(func, namespace, self.submodules)
 
     def begin(self) -> None:
@@ -176,8 +184,8 @@ class Unpickler(pickle.Unpickler):
         match pid:
             case ("namespace",):
                 return receiver.main
-            case ("builtins",):
-                return vars(builtins)
+            case ("library", name):
+                return vars(importlib.import_module(name))
             case ("module",):
                 return sys.modules[receiver.main["__name__"]]
             case ("made", expression):

@@ -114,7 +114,15 @@ def main() -> None:
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
-    for name in ("ddp_magic.overrides", "tests.collect_adapter", "tests.generated.snapshot"):
+    for name in (
+        "asyncio",
+        "ssl",
+        "hashlib",
+        "IPython.core.logger",
+        "ddp_magic.overrides",
+        "tests.collect_adapter",
+        "tests.generated.snapshot",
+    ):
         importlib.import_module(name)  # before the forks
     config = Config()
     config.HistoryManager.enabled = False
