@@ -400,7 +400,7 @@ def test_what_only_a_function_reads_is_left_out_and_the_worker_says_why(kernel: 
     )
 
     assert kernel.rank("T().train()").value == "trained"
-    done = kernel.rank("T().debug()")
+    done = kernel.rank("if True:\n    T().debug()")
 
     why = (
         "rows (assigned in Cell In[1]) is a generator expression, which no worker can have. "
@@ -412,6 +412,56 @@ def test_what_only_a_function_reads_is_left_out_and_the_worker_says_why(kernel: 
     assert kernel.define("T().train()")[0].notes == (
         f"rows stays behind, and code that reads it will fail: {why}",
     )
+
+
+_CALLS = {
+    "step()": "step",
+    "for _ in range(3):\n    out = step()": "step",
+    "t = T()\nprint(t.train())": "step",
+    "T().debug()": "T.debug",
+    "with open('x') as f:\n    f.write(step())": "step",
+    "U(1)": "step",
+    "if flag: step()": None,
+    "try:\n    step()\nexcept NameError: pass": None,
+    "try:\n    pass\nfinally:\n    step()": "step",
+    "flag and step()": None,
+    "[step() for _ in a]": None,
+    "lambda: step()": None,
+    "import contextlib\nwith contextlib.suppress(NameError): step()": None,
+    "if flag: raise SystemExit\nstep()": None,
+    "rows = iter([1])\nstep()": None,
+    "reset()\nstep()": None,
+    "early()": None,
+    "lazy()": None,
+    "def step(): return 1\nstep()": None,
+    "wrapped()": "step",
+    "V().train()": None,
+}
+"""What a body calls, and the function that is sure to read the name then."""
+
+
+@pytest.mark.parametrize("body", _CALLS)
+def test_what_a_function_is_sure_to_read_is_refused_beforehand(kernel: KernelSide, body: str):
+    kernel.cells(
+        "rows, flag, a = (i for i in range(3)), False, []",
+        "import functools\n"
+        "def step(): return next(rows)\n"
+        "def early():\n    if not flag: return 1\n    return next(rows)\n"
+        "def lazy():\n    yield next(rows)\n"
+        "def reset():\n    global rows\n    rows = iter([1])\n"
+        "@functools.wraps(step)\ndef wrapped(): return step()\n"
+        "class T:\n    def train(self): return self.inner()\n    def inner(self): return step()\n"
+        "    def debug(self): return next(rows)\n"
+        "class U:\n    def __init__(self, x): self.x = step()\n"
+        "class B:\n    def train(self): return self.go()\n    def go(self): return step()\n"
+        "class V(B):\n    def go(self): return 1",
+    )
+
+    if _CALLS[body] is None:
+        kernel.gather(body)
+        return
+    with pytest.raises(CollectError, match=f"which no worker .* \\({_CALLS[body]}\\(\\) reads it"):
+        kernel.gather(body)
 
 
 def test_idle_locks_go_along(kernel: KernelSide):

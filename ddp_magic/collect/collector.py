@@ -7,7 +7,7 @@ import sys
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.collect import computed, rules
+from ddp_magic.collect import certain, computed, rules
 from ddp_magic.collect.body import read_body
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.code import facts, words
@@ -23,7 +23,6 @@ from ddp_magic.collect.preamble import Preamble
 from ddp_magic.collect.private import keep_arguments, keep_body
 from ddp_magic.collect.state import State, process_state, search_path
 from ddp_magic.collect.texts import Texts
-from ddp_magic.errors import CollectError
 from ddp_magic.futures import future_flags
 from ddp_magic.pickling.functions import Submodules
 from ddp_magic.pickling.objects import made_by_hand
@@ -83,9 +82,7 @@ class Collector:
         reads = {n for n in self._body.reads if self._emitter.wanted(n)}
         self._follow(self._body.code, reads)
         self._run_queue()
-        failed = [self._emitter.failures[n] for n in sorted(reads & self._emitter.failures.keys())]
-        if failed:
-            raise CollectError("\n".join(failed))
+        certain.refuse(self._emitter, reads, self._body, self._seen, self._texts)
         self._refuse_reached()
         self._shown = keep_body(self._emitter, self._body.text)
         self._argv = keep_arguments(self._emitter, sys.argv)

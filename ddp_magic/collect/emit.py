@@ -43,6 +43,7 @@ class Emitter:
     """Turns names of the notebook into items.
 
     Attributes:
+        space: The notebook's namespace.
         items: What the module holds so far.
         queue: Code that workers may run, whose names are to be followed.
         words: Identifiers in collected strings, for code that looks names up by string.
@@ -56,7 +57,7 @@ class Emitter:
         self, notebook: Notebook, run: RunDir, texts: Texts, history: History, proofs: Proofs
     ) -> None:
         self._notebook = notebook
-        self._space = notebook.user_ns
+        self.space = notebook.user_ns
         self._texts = texts
         self._history = history
         self._proofs = proofs
@@ -74,19 +75,19 @@ class Emitter:
 
     def _sender(self, blobs: BlobWriter) -> Sender:
         return Sender(
-            main=self._space,
+            main=self.space,
             blobs=blobs,
             definition=self._definition,
             filename=self._texts.label,
             by_value=self._note_by_value,
             packages=self.packages,
-            imported=imported_objects(self._space, self._history, self.emit),
+            imported=imported_objects(self.space, self._history, self.emit),
             made=self.made,
         )
 
     def wanted(self, name: str) -> bool:
         """Whether a name is the notebook's own: bound, and not IPython's."""
-        return name in self._space and name not in _NEVER and not self._notebook.hidden(name)
+        return name in self.space and name not in _NEVER and not self._notebook.hidden(name)
 
     def known(self, name: str) -> bool:
         """Whether the name has been emitted, or has failed."""
@@ -108,7 +109,7 @@ class Emitter:
             self._demote(name)
         if state is not None:
             return state is not Progress.FAILED
-        value = self._space[name]
+        value = self.space[name]
         line = import_line(name, value, self._history)
         if line:
             return self._add(Item(name=name, how=How.IMPORT, text=line))
@@ -171,7 +172,7 @@ class Emitter:
         if not isinstance(obj, (FunctionType, type)) or name in self._whys:
             return False
         try:
-            proof = self._proofs.prove(name, obj, self._texts, self._space)
+            proof = self._proofs.prove(name, obj, self._texts, self.space)
         except Unproved as reason:
             self._whys[name] = str(reason)
             return False
@@ -215,7 +216,7 @@ class Emitter:
         name = getattr(obj, "__name__", None)
         if not isinstance(name, str) or getattr(obj, "__module__", None) != "__main__":
             return None
-        if self._space.get(name) is not obj:
+        if self.space.get(name) is not obj:
             return None
         if self._states.get(name) is Progress.STARTED:
             self._demote(name)
@@ -230,7 +231,7 @@ class Emitter:
         self.by_value.append(obj)
         if isinstance(obj, type):
             self._note_annotations(obj)
-        elif obj.__globals__ is self._space:
+        elif obj.__globals__ is self.space:
             self.queue.add(obj.__code__)
 
     def _note_annotations(self, obj: Any) -> None:

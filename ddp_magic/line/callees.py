@@ -49,11 +49,13 @@ class Callees:
         tree: The cell's body.
         user_ns: The notebook's namespace.
         own: Names that the cell binds before it reads them.
+        owner: Where the tree is a method's body: its first parameter, and the class.
     """
 
     tree: ast.Module
     user_ns: dict[str, Any]
     own: Collection[str]
+    owner: tuple[str, type] | None = None
 
     def signature(self, call: Call) -> Signature | None:
         """Return a called function's parameters; None where the notebook does not define it."""
@@ -119,6 +121,8 @@ class Callees:
             elif isinstance(node, _Definition):
                 stored[node.name] += 1
         made: dict[str, object] = {}
+        if self.owner and not stored[self.owner[0]]:
+            made[self.owner[0]] = _Instance(self.owner[1])
         for statement in self.tree.body:
             match statement:
                 case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
