@@ -150,6 +150,27 @@ FOUND = {
         "d['a'], d.x, s.x, s.d = a, [1], d, s\ns.add(a)",
         "d['a'] is a, d.x, s.x is d, s.d is s, a in s",
     ),
+    "what stands over a slot": (
+        "class A:\n    __slots__ = ('x', 'y')\nclass B(A): pass\na, b = A(), B()\na.y = b.y = 3\nA.x = 5",
+        "a.x, b.x, a.y, b.y, vars(b)",
+    ),
+    "attributes of method objects and new types": (
+        "import typing\ns, c, n = staticmethod(len), classmethod(lambda k: k), typing.NewType('n', int)\n"
+        "s.x, c.x, n.x = [1], s, c",
+        "s.x, s(['a']), c.x is s, n.x is c, n(3), n.__supertype__, n.__name__",
+    ),
+    "a patch of a module that only a container reaches": (
+        "import own_lib as lib\nlib.Base.describe = lambda self: ('patched', self.size)\nx = (lib,)\ny = [lib.Base]",
+        "x[0].Base(2).describe(), y[0](3).describe()",
+    ),
+    "a patch whose class only a container reaches": (
+        "import own_lib as lib\nlib.Base.describe = lambda self: ('patched', self.size)\ny = {'k': lib.Base}",
+        "y['k'](3).describe()",
+    ),
+    "a name that means something else than when an item was set": (
+        "try:\n    b['k'] = 0\nexcept NameError:\n    b = list[int].__origin__",
+        "b",
+    ),
     "what a timed cell sets": (
         "%%time\nimport own_lib\nown_lib.LIMIT = 77",
         "own_lib.LIMIT",

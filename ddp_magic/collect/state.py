@@ -135,9 +135,16 @@ class State:
             return
         if isinstance(live, ModuleType) or self._is_original(live, target, root):
             return
+        if target.endswith("]") and not self._takes_items(target):
+            return
         self._emitter.emit(root)
         if not self._emitter.emit_value(target, live, How.STATE, f"{target} = {taken(target)}"):
             self.notes.append(self._emitter.failures.pop(target))
+
+    def _takes_items(self, target: str) -> bool:
+        """Whether it can have been set: the name may mean something else by now."""
+        holder = eval(_holder(target), self._space)
+        return hasattr(type(holder), "__setitem__")
 
     def _is_original(self, live: Any, target: str, root: str) -> bool:
         """Whether a library's own function or class is in its place again."""
@@ -185,6 +192,16 @@ class State:
             self._emitter.items.append(
                 Item(name=function, how=How.CALL, text=line, label=label, shown=shown)
             )
+
+
+def _holder(target: str) -> str:
+    """Return what a subscript is of.
+
+    >>> _holder("lib.options['a']['b']")
+    "lib.options['a']"
+    """
+    node = ast.parse(target, mode="eval").body
+    return ast.unparse(node.value) if isinstance(node, ast.Subscript) else target
 
 
 def _root(target: str) -> str:

@@ -9,10 +9,11 @@ class says itself how it is pickled. The receiver's side is `making`.
 from __future__ import annotations
 
 import copyreg
+import inspect
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from enum import Enum
-from types import FunctionType
+from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ddp_magic.pickling import making
@@ -85,7 +86,8 @@ def plan(kind: type) -> Plan:
         return _as_pickle_does
     if _written(kind, *_OWN_STATE):
         return _only_made(base, kind) if _written(kind, "__new__") else _as_pickle_does
-    if base is object and not _written(kind, *_IN_THE_WAY) and not _has_another_class(kind):
+    plain = not _written(kind, *_IN_THE_WAY) and not _has(kind, "__class__", "__slots__")
+    if base is object and plain:
         return lambda obj: _bare(base, kind, obj) if _shares_its_dict(obj) else None
     return lambda obj: _bare(base, kind, obj)
 
@@ -93,7 +95,7 @@ def plan(kind: type) -> Plan:
 def _bare(base: type, kind: type, obj: Any) -> tuple[Any, ...]:
     """Write an instance by its content and its attributes."""
     content = _CONTENT[base](obj) if base in _CONTENT else None
-    attributes: Any = object.__getstate__(obj)
+    attributes = _attributes(obj)
     fill = making.fill
     if _shares_its_dict(obj):
         fill = making.fill_sharing
@@ -101,6 +103,17 @@ def _bare(base: type, kind: type, obj: Any) -> tuple[Any, ...]:
             attributes = object.__getattribute__(obj, "__dict__")
     state = (base, content, attributes)
     return making.instance, (base, kind, data_of(base, obj)), state, None, None, fill
+
+
+def _attributes(obj: Any) -> Any:
+    """Return what Python says of an object's attributes, slots that something covers left out."""
+    attributes: Any = object.__getstate__(obj)
+    if type(attributes) is not tuple:
+        return attributes
+    own, slots = attributes
+    found = {name: inspect.getattr_static(type(obj), name, None) for name in slots}
+    real = {n: v for n, v in slots.items() if isinstance(found[n], MemberDescriptorType)}
+    return own, real
 
 
 def _shares_its_dict(obj: Any) -> bool:
@@ -186,9 +199,12 @@ def _member(obj: Any) -> tuple[Any, ...] | None:
     return (making.member, (kind, name)) if kind.__members__.get(name) is obj else None
 
 
-def _has_another_class(kind: type) -> bool:
-    """Whether instances give something else as their ``__class__``, as a stand-in does."""
-    return any("__class__" in vars(k) for k in kind.__mro__[:-1])
+def _has(kind: type, *names: str) -> bool:
+    """Whether a type says itself which ``__class__`` its instances give, or what slots they have.
+
+    Something else may stand where a slot was, and pickle takes it for the instance's own.
+    """
+    return any(name in vars(k) for k in kind.__mro__[:-1] for name in names)
 
 
 def _is_named_tuple(kind: type) -> bool:

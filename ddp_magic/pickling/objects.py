@@ -18,10 +18,9 @@ import sys
 import threading
 import types
 import typing
-import weakref
 from typing import Any
 
-from ddp_magic.pickling import cloud, making, rebuild
+from ddp_magic.pickling import cloud, making, rebuild, weak
 
 __all__ = ["importable", "made_by_hand", "reduce"]
 
@@ -116,10 +115,17 @@ def _file_handler(obj: logging.FileHandler) -> tuple[Any, ...]:
     return making.instance, (object, type(obj), ()), state, None, None, making.fill
 
 
+def _method_object(obj: Any) -> tuple[Any, ...] | None:
+    func = obj.__func__
+    own = {n: v for n, v in vars(obj).items() if n not in vars(type(obj)(func))}
+    return (type(obj), (func,), own, None, None, rebuild.set_attributes) if own else None
+
+
 def _new_type(obj: Any) -> tuple[Any, ...] | None:
     if importable(obj):
         return None
-    return typing.NewType, (obj.__name__, obj.__supertype__), {"__module__": obj.__module__}
+    own = {n: v for n, v in vars(obj).items() if n != "__supertype__"}
+    return typing.NewType, (obj.__name__, obj.__supertype__), own
 
 
 def _lock(_: Any) -> tuple[Any, ...]:
@@ -146,24 +152,6 @@ def _options(obj: Any) -> dict[str, Any]:
         return {}
     variance = {"covariant": obj.__covariant__, "contravariant": obj.__contravariant__}
     return {"bound": obj.__bound__, **variance}
-
-
-def _weak_reference(obj: weakref.ref[Any]) -> tuple[Any, ...]:
-    referent = obj()
-    if referent is None:
-        return making.dead, ()
-    return making.reference, (referent, obj.__callback__)
-
-
-def _weak_method(obj: Any) -> tuple[Any, ...]:
-    bound = obj()
-    return (making.dead, ()) if bound is None else (making.method, (bound,))
-
-
-def _weak_container(obj: Any) -> tuple[Any, ...]:
-    content = list(obj) if isinstance(obj, weakref.WeakSet) else dict(obj)
-    own = {n: v for n, v in vars(obj).items() if n not in vars(type(obj)())}
-    return type(obj), (), (content, own), None, None, making.fill_weakly
 
 
 def _view(obj: types.MappingProxyType[Any, Any]) -> tuple[Any, ...]:
@@ -229,15 +217,13 @@ _REDUCERS: dict[type, Any] = {
     contextvars.ContextVar: _context_variable,
     types.ModuleType: _module,
     logging.Logger: _logger,
+    staticmethod: _method_object,
+    classmethod: _method_object,
     typing.NewType: _new_type,
     typing.TypeVar: _type_variable,
     typing.ParamSpec: _type_parameter,
     typing.TypeVarTuple: _type_parameter,
-    weakref.ref: _weak_reference,
-    weakref.WeakMethod: _weak_method,
-    weakref.WeakSet: _weak_container,
-    weakref.WeakKeyDictionary: _weak_container,
-    weakref.WeakValueDictionary: _weak_container,
+    **weak.REDUCERS,
     type(threading.Lock()): _lock,
     type(threading.RLock()): _rlock,
 }

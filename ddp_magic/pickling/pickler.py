@@ -21,7 +21,7 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
-from types import CellType, CodeType, FunctionType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from ddp_magic.pickling.sides import Draft, Receiver, Sender
 
 __all__ = ["Pickler", "Unpickler"]
+
+_IMPORTED = frozenset({type, FunctionType, BuiltinFunctionType, ModuleType})
+"""Types of what is mostly imported where it is read."""
 
 
 class Pickler(cloudpickle.Pickler):
@@ -123,8 +126,16 @@ class Pickler(cloudpickle.Pickler):
             else:
                 self.sender.harmless.add(kind)
             self.sender.packages.add(kind.__module__.partition(".")[0])
+        if kind in _IMPORTED:
+            self._note_package(obj)
         reduced = self._reduce(obj, kind)
         return super().reducer_override(obj) if reduced is None else reduced
+
+    def _note_package(self, obj: Any) -> None:
+        """Remember whose function, class or module it is: cells may have changed that package."""
+        name = getattr(obj, "__name__" if type(obj) is ModuleType else "__module__", None)
+        if isinstance(name, str):
+            self.sender.packages.add(name.partition(".")[0])
 
     def _reduce(self, obj: Any, kind: type) -> Any:
         if isinstance(obj, type):

@@ -28,6 +28,7 @@ from tests.generated.notebook import Notebook
 __all__ = ["Bench", "Outcome"]
 
 _SECONDS = 20
+_ADDRESS = re.compile(r"0x[0-9a-f]+")
 _SIZE = re.compile(r", [\d.]+ [kMG]?B\b")
 """Some objects of the standard library get an empty ``__dict__`` when it is asked for."""
 _ROOT = Path(__file__).parent.parent.parent
@@ -193,7 +194,7 @@ def _compare(outcome: Outcome, run: Path) -> None:
         text = re.sub(r"'[^']*'|\b\w*\d\b", "_", error[1].split("\n")[0])[:80]
         outcome.failure = f"the worker cannot load: {error[0]}: {text}"
         outcome.detail = error[2]
-    elif out != outcome.reference:
+    elif _ADDRESS.sub("0x", out) != _ADDRESS.sub("0x", outcome.reference):
         lines = zip(outcome.reference.splitlines(), out.splitlines(), strict=False)
         one, other = next(((a, b) for a, b in lines if a != b), ("", ""))
         start = max(0, len(os.path.commonprefix([one, other])) - 60)  # noqa: RUF071 - of two texts
@@ -203,7 +204,7 @@ def _compare(outcome: Outcome, run: Path) -> None:
 
 
 def _error_line(kind: str, text: str) -> str:
-    text = re.sub(r"0x[0-9a-f]+", "0x", text)
+    text = _ADDRESS.sub("0x", text)
     return f"raised {kind}\n" if kind == "RecursionError" else f"raised {kind}: {text}\n"
 
 

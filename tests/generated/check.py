@@ -10,6 +10,8 @@ __all__ = ["Checker"]
 
 _REFUSALS = ("is a generator", "is a coroutine", "is an async generator", "has no hash now")
 """What a refusal says of what no process can send."""
+_NOTEBOOKS = "NameError: name 'In' is not defined"
+"""Where a cell that would have bound the name has failed, it is IPython's own."""
 _OWN_WAY = {"reduced", "reduced ex", "new arguments", "subclass of tuple"}
 """Rules whose classes say how they are pickled, and cannot where they hold themselves."""
 
@@ -28,6 +30,8 @@ class Checker:
             known = [*_REFUSALS, *(["deep recursion"] if _OWN_WAY & {*notebook.used} else [])]
             if all(any(text in line for text in known) for line in lines):
                 outcome.failure = "refused, rightly"
+        if _NOTEBOOKS in outcome.worker and _NOTEBOOKS not in outcome.reference:
+            outcome.failure = "refused, rightly"
         return outcome
 
     def is_failure(self, outcome: Outcome) -> bool:

@@ -79,8 +79,8 @@ IDIOMS: list[tuple[str, str, dict[str, Thing]]] = [
     ("new names", "def $F(x=1):\n    return x, ?any\n$F.__name__ = 'other'\n$F.__qualname__ = 'some.other'\n$F.__doc__ = ?val",
      {"$F": fn("@()", "@.__name__", "@.__qualname__", "@.__doc__")}),
     ("by exec", "exec('def $F(x=#):\\n    return x, ?int')", {"$F": fn("@()", "@(#)")}),
-    ("by exec elsewhere", "$X = {'k': #, 'held': ?any}\nexec('def p(x=1):\\n    global k\\n    k += x\\n    return k, held\\ndef q(): return p(), k', $X)\n"
-     "$F, $G = $X['p'], $X['q']", {"$F": fn("@()", "@(#)"), "$G": fn("@()")}),
+    ("by exec elsewhere", "own = {'k': #, 'held': ?any}\nexec('def p(x=1):\\n    global k\\n    k += x\\n    return k, held\\ndef q(): return p(), k', own)\n"
+     "$F, $G = own['p'], own['q']\ndel own", {"$F": fn("@()", "@(#)"), "$G": fn("@()")}),
     ("by eval", "$F = eval('lambda x=#: (x, ?int)')", {"$F": fn("@()", "@(#)")}),
     ("by FunctionType", "import types\n$F = types.FunctionType(?fn.__code__, globals(), 'dyn', (?any,))", {"$F": fn("@()", "@.__name__")}),
     ("from a string", "def $F(name='n'):\n    return globals().get(name), eval('?int')", {"$F": fn("@()", "@('total')")}),
