@@ -1,11 +1,12 @@
 """The agent: torch.distributed.run's own parser and `elastic_launch`, started by the guard.
 
 ``python agent.py RUN_DIR GUARD_PID``. What differs from ``torchrun`` on a command line: the
-rendezvous (loopback only), where the workers' output goes, and that torch never kills by the clock.
+rendezvous (loopback only), and what `elastic` says.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_NEVER = 10**8  # seconds
 _TOGETHER = 2.0
 """Seconds within which guard and kernel count as killed together."""
 
@@ -46,15 +46,19 @@ def main(run: RunDir, guard: int) -> int:
 
 
 def _launch(run: RunDir, spec: dict[str, Any]) -> int:
-    from torch.distributed import run as torchrun
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import elastic_launch
+    from ddp_magic.scheduling import behind_others
 
-    from ddp_magic import rendezvous
-    from ddp_magic.news import tell
+    with behind_others() if spec["standby"] else contextlib.nullcontext():
+        from torch.distributed import run as torchrun
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+        from torch.distributed.launcher.api import elastic_launch
+
+        from ddp_magic import elastic, rendezvous
+        from ddp_magic.news import tell
 
     rendezvous.register()
-    _wait_for_ever()
+    elastic.wait_for_ever()
+    elastic.watch_workers()
     arguments = torchrun.get_args_parser().parse_args(
         [
             *spec["torchrun"],
@@ -66,7 +70,7 @@ def _launch(run: RunDir, spec: dict[str, Any]) -> int:
         ]
     )
     config, _, _ = torchrun.config_from_args(arguments)
-    config.logs_specs = _pipes(run)
+    config.logs_specs = elastic.Pipes(run)
     # Our own command line and not the parser's: it would force -u, under which print() writes
     # piece by piece and lines of several writers are torn.
     command = [*spec["flags"], *spec["worker"], str(run.path)]
@@ -77,44 +81,6 @@ def _launch(run: RunDir, spec: dict[str, Any]) -> int:
             tell(run, ev="failed", rank=rank, code=failure.exitcode, pid=failure.pid)
         return 1
     return 0
-
-
-def _wait_for_ever() -> None:
-    """Leave all killing by the clock to the guard.
-
-    torch grants 30 s after a failure whatever --shutdown-timeout says (pytorch PR 192815); a rank 0
-    that is writing results may need longer, and one that hangs should get less.
-    """
-    from torch.distributed.elastic.multiprocessing.api import PContext
-
-    close = PContext.close
-
-    def patient(self: PContext, death_sig: Any = None, timeout: int = 0) -> None:
-        del timeout
-        close(self, death_sig, _NEVER)
-
-    PContext.close = patient
-
-
-def _pipes(run: RunDir) -> Any:
-    """Return torch's LogsSpecs by which every rank writes to its own pipe; the guard reads it."""
-    from torch.distributed.elastic.multiprocessing.api import LogsDest, LogsSpecs
-
-    class Pipes(LogsSpecs):
-        def reify(self, envs: dict[int, dict[str, str]]) -> LogsDest:
-            return LogsDest(
-                stdouts={r: str(run.pipe(r, "stdout")) for r in envs},
-                stderrs={r: str(run.pipe(r, "stderr")) for r in envs},
-                tee_stdouts=dict.fromkeys(envs, ""),
-                tee_stderrs=dict.fromkeys(envs, ""),
-                error_files={r: str(run.scratch / f"error.{r}.json") for r in envs},
-            )
-
-        @property
-        def root_log_dir(self) -> str:
-            return str(run.scratch)
-
-    return Pipes()
 
 
 def _clean_up(run: RunDir) -> None:

@@ -7,12 +7,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ddp_magic.processes import MARK
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ddp_magic.rundir import RunDir
 
 __all__ = ["environment"]
 
@@ -38,7 +34,6 @@ def environment(
     base: Mapping[str, str],
     *,
     world_size: int,
-    run: RunDir,
     devices: Mapping[str, str],
     columns: int,
     colour: bool,
@@ -49,7 +44,6 @@ def environment(
     Args:
         base: The kernel's environment.
         world_size: Number of workers, which share the cores.
-        run: The run, whose mark every process of it carries.
         devices: What hides or chooses GPUs.
         columns: Width that progress bars should take.
         colour: Whether the view draws colours.
@@ -61,7 +55,6 @@ def environment(
         "GLOO_SOCKET_IFNAME": _LOOPBACK,
         "NCCL_SOCKET_IFNAME": f"={_LOOPBACK}",  # "=" is NCCL's exact match
         "COLUMNS": str(columns),
-        MARK: str(run.path),
     }
     if colour and "NO_COLOR" not in env:
         env["FORCE_COLOR"] = "1"

@@ -16,6 +16,11 @@ A message has two beats: what is wrong, in the notebook's terms, and what to do.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 __all__ = [
     "CollectError",
     "DdpError",
@@ -82,3 +87,12 @@ class RunStopped(DdpError):
 
 class LaunchFailed(DdpError):
     """The worker group could not be started, or its processes were lost."""
+
+
+def place_error(path: Path, error: OSError) -> PlaceError:
+    """Return what the user should know of a file that could not be written."""
+    return PlaceError(
+        f"The run's private files cannot be written below {path}: {error.strerror or error}. "
+        "Free some space there, or set TMPDIR to a directory that you can write and restart "
+        "the kernel."
+    )

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Self
 
 from ddp_magic.documents import decoded, encoded
+from ddp_magic.errors import place_error
 from ddp_magic.processes import boot_id, kill_marked, start_time
-from ddp_magic.rundir import PREFIX, RunDir, place_error, remove_runs
+from ddp_magic.rundir import PREFIX, RunDir, remove_runs
 
 __all__ = ["KernelDir", "sweep"]
 

@@ -8,13 +8,13 @@ import select
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddp_magic.documents import encoded
 from ddp_magic.errors import LaunchFailed
-from ddp_magic.processes import kill_marked
+from ddp_magic.processes import MARK, kill_marked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +43,11 @@ class LaunchSpec:
         restarts: torch's max_restarts.
         grace: Seconds between the polite signal and the kill.
         torchrun: Arguments for torch.distributed.run's parser.
-        environ: The workers' whole environment.
+        environ: The workers' whole environment, but for the run's mark.
         cwd: The notebook's working directory.
+        inherited: What else processes take over from the kernel (`standby.birth`).
+        standby: Seconds that the workers wait for a job; None where it is there.
+        preload: What they import meanwhile.
     """
 
     world_size: int
@@ -53,12 +56,17 @@ class LaunchSpec:
     torchrun: tuple[str, ...]
     environ: Mapping[str, str]
     cwd: str
+    inherited: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    standby: float | None = None
+    preload: tuple[str, ...] = ()
 
     def write(self, run: RunDir) -> None:
         """Make the run's pipes and write what guard and agent read."""
         for rank in range(self.world_size):
             for stream in ("stdout", "stderr"):
                 os.mkfifo(run.pipe(rank, stream), 0o600)
+            if self.standby is not None:
+                os.mkfifo(run.hand_over(rank), 0o600)
         os.mkfifo(run.news, 0o600)
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
         agent = [sys.executable, *flags, str(_PACKAGE / "agent.py"), str(run.path)]
@@ -71,6 +79,8 @@ class LaunchSpec:
             "torchrun": list(self.torchrun),
             "worker": [str(_PACKAGE / "worker" / "boot.py")],
             "flags": flags,
+            "standby": self.standby,
+            "preload": self.preload,
         }
         run.write(run.spec, encoded(spec))
 
@@ -102,7 +112,7 @@ class Guard:
                     stderr=log,
                     # Jupyter interrupts and kills the kernel's whole process group.
                     start_new_session=True,
-                    env=dict(spec.environ),
+                    env={**spec.environ, MARK: str(run.path)},
                     cwd=spec.cwd,
                 )
             except OSError as error:
@@ -138,6 +148,15 @@ class Guard:
         if gone:
             self.lost = True
             self.sweep()
+
+    @property
+    def pid(self) -> int:
+        """The guard's process."""
+        return self._process.pid
+
+    def adopted(self) -> None:
+        """Say that a run has taken this standby: its job is written."""
+        self._command("A")
 
     def interrupt(self) -> None:
         """Have every worker get KeyboardInterrupt, and the grace begin."""

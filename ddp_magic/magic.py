@@ -20,11 +20,15 @@ from IPython.core.magic import (
 
 from ddp_magic import options, showing
 from ddp_magic.completion import completions
+from ddp_magic.config import Config
 from ddp_magic.errors import DdpError, UserError
 from ddp_magic.masking import mask_text
+from ddp_magic.prepare import place
 from ddp_magic.run import Run
 from ddp_magic.runs import Runs
 from ddp_magic.shell import Shell
+from ddp_magic.standby import Keeper
+from ddp_magic.start import spec_for
 from ddp_magic.views import escape
 
 if TYPE_CHECKING:
@@ -32,7 +36,12 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ddp_magic.launch import LaunchSpec
+
 __all__ = ["DdpMagics", "load", "unload"]
+
+_FIRST = 2
+"""How many workers wait at most before the first run."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +75,8 @@ class DdpMagics(Magics):
         super().__init__(shell)
         self.front = Shell(shell)
         self.runs = Runs()
+        self.settings = Config(shell.config)
+        self.standby = Keeper(self.runs, self.settings, self._likely)
 
     @no_var_expand
     @cell_magic
@@ -75,8 +86,8 @@ class DdpMagics(Magics):
         asked = options.parse(line)
         whole = self.front.cell(cell)
         if asked.show:
-            return showing.show(asked, whole, self.front, self.runs)
-        return Run(asked, whole, self.front, self.runs).execute()
+            return showing.show(asked, whole, self.front, self.runs, self.settings.nproc)
+        return Run(asked, whole, self.front, self.runs, self.standby).execute()
 
     ddp.__doc__ = options.help_text()
 
@@ -104,6 +115,15 @@ class DdpMagics(Magics):
             return
         setups.check(line, self.front.cell(cell))
         raise UserError("Only a cell's first line makes a setup cell. Write %%ddp_setup there.")
+
+    def cell_ended(self, *_: object) -> None:
+        """Let the next workers start: a cell has ended."""
+        self.standby.cell_ended()
+
+    def close(self) -> None:
+        """Stop what runs and what waits, and remove the files."""
+        self.standby.close()
+        self.runs.close()
 
     @line_magic
     @_usage
@@ -141,6 +161,15 @@ class DdpMagics(Magics):
         self.front.bind({name: value})
         return value
 
+    def _likely(self, size: int | None) -> LaunchSpec:
+        """Return what a run without options would start, of at most two workers, or of `size`."""
+        asked = options.parse("" if size is None else f"--nproc {size}")
+        placement = place(asked, self.settings.nproc)
+        if size is None and placement.world_size > _FIRST:
+            asked = options.parse(f"--nproc {_FIRST}")
+            placement = place(asked, None)
+        return spec_for(asked, placement, columns=100, colour=False)
+
     def _current(self) -> Run:
         if self.runs.current is None:
             raise UserError("No run is going on. %ddp_status tells what the last one came to.")
@@ -167,7 +196,10 @@ def load(shell: InteractiveShell) -> None:
     magics = _loaded[id(shell)] = DdpMagics(shell)
     shell.register_magics(magics)
     magics.front.listen(completions)
-    atexit.register(magics.runs.close)
+    _configurables(shell).append(magics.settings)
+    shell.events.register("post_run_cell", magics.cell_ended)
+    magics.standby.loaded()
+    atexit.register(magics.close)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -175,12 +207,19 @@ def unload(shell: InteractiveShell) -> None:
     magics = _loaded.pop(id(shell), None)
     if magics is None:
         return
-    atexit.unregister(magics.runs.close)
-    magics.runs.close()
+    atexit.unregister(magics.close)
+    _configurables(shell).remove(magics.settings)
+    shell.events.unregister("post_run_cell", magics.cell_ended)
+    magics.close()
     magics.front.close()
     for kind, names in magics.magics.items():
         for name in names:
             shell.magics_manager.magics[kind].pop(name, None)
+
+
+def _configurables(shell: InteractiveShell) -> list[Any]:
+    """Return what %config knows; IPython's own annotation says that it is all shells."""
+    return shell.configurables
 
 
 def _elsewhere(platform: str) -> str:

@@ -93,6 +93,10 @@ class Options:
         help="Keep the generated module, the values and the logs, in DIR if it is given.",
         convert=conversions.folder,
     )  # fmt: skip
+    cold: bool = option(
+        False, "--cold",
+        help="Start new processes, though workers wait for a run (see %ddp_status).",
+    )  # fmt: skip
     show: bool = option(
         False, "--show",
         help="Run nothing: show the generated module and what was collected from where.",

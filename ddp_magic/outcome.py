@@ -12,6 +12,7 @@ from ddp_magic import devices, failure
 from ddp_magic.errors import DdpError, LaunchFailed, RunStopped, WorkerFailed
 from ddp_magic.events import RunEnded, RunState
 from ddp_magic.launch import said
+from ddp_magic.nvml import Nvml
 from ddp_magic.results import load as results
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _cause(plan: Prepared, ending: Ending, oom_kills: int) -> tuple[failure.Fail
         plan.placement.world_size,
         oom_kills_before=oom_kills,
         held_by_kernel=lambda: devices.kernel_memory(
-            plan.gpus, environ=os.environ, kernel_pid=os.getpid()
+            Nvml(), environ=os.environ, kernel_pid=os.getpid()
         ),
     )
 

@@ -16,13 +16,13 @@ from ddp_magic.options import check_ranks
 if TYPE_CHECKING:
     from ddp_magic.collect import Definitions, Reached
     from ddp_magic.collect.notebook import Cell
-    from ddp_magic.devices import Placement, Source
+    from ddp_magic.devices import Placement
     from ddp_magic.options import Options
     from ddp_magic.overrides import Bound
     from ddp_magic.rundir import RunDir
     from ddp_magic.shell import Shell
 
-__all__ = ["Prepared", "prepare"]
+__all__ = ["Prepared", "place", "prepare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,6 @@ class Prepared:
         stores: Names that the body binds.
         definitions: What was collected.
         shown: The ranks whose output the main view shows.
-        gpus: Where GPU facts come from.
     """
 
     options: Options
@@ -49,26 +48,40 @@ class Prepared:
     stores: tuple[str, ...]
     definitions: Definitions
     shown: tuple[int, ...]
-    gpus: Source
 
 
-def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared:
+def place(options: Options, nproc: int | None) -> Placement:
+    """Choose where the workers run.
+
+    Args:
+        options: The line.
+        nproc: How many there are where the line does not say; None leaves that to the machine.
+
+    Raises:
+        UserError: What was asked for is not there, or the machine does not let us.
+    """
+    _check_here()
+    own = {} if nproc is None else {"DDP_MAGIC_NPROC": str(nproc)}
+    placement = devices.choose(
+        options,
+        Nvml(),
+        environ={**os.environ, **own},
+        kernel_pid=os.getpid(),
+        cuda_build=devices.torch_has_cuda(),
+    )
+    check_ranks(options, placement.world_size)
+    return placement
+
+
+def prepare(
+    options: Options, cell: Cell, shell: Shell, run: RunDir, placement: Placement
+) -> Prepared:
     """Check everything, collect the notebook and write the module into `run`.
 
     Raises:
         UserError: Something in the line, the cell or the notebook is to be mended first.
         SyntaxError: The body does not parse; it names the cell and its line.
     """
-    _check_here()
-    gpus = Nvml()
-    placement = devices.choose(
-        options,
-        gpus,
-        environ=os.environ,
-        kernel_pid=os.getpid(),
-        cuda_build=devices.torch_has_cuda(),
-    )
-    shown = _shown(options, placement.world_size)
     collector = Collector(cell, shell, run, shell.cells)
     reached = collector.gather()
     _check_outputs(options, reached, shell)
@@ -89,8 +102,7 @@ def prepare(options: Options, cell: Cell, shell: Shell, run: RunDir) -> Prepared
         bound=bound,
         stores=tuple(sorted(reached.stores)),
         definitions=definitions,
-        shown=shown,
-        gpus=gpus,
+        shown=tuple(range(placement.world_size)) if options.rank == "all" else options.rank,
     )
 
 
@@ -118,12 +130,6 @@ def _check_here() -> None:
             "The notebook's working directory does not exist any more, and the workers would "
             "start in it. Change to another with os.chdir(...)."
         ) from None
-
-
-def _shown(options: Options, world_size: int) -> tuple[int, ...]:
-    """Return the ranks to show, or refuse one that will not exist."""
-    check_ranks(options, world_size)
-    return tuple(range(world_size)) if options.rank == "all" else options.rank
 
 
 def _check_outputs(options: Options, reached: Reached, shell: Shell) -> None:

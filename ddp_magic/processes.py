@@ -14,16 +14,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 __all__ = [
     "LINUX",
     "MARK",
+    "WAITING",
     "boot_id",
+    "cpu_time",
     "descendants",
     "die_with_parent",
     "kill_all",
     "kill_marked",
     "marked",
+    "named",
     "start_time",
     "subreaper",
     "wait_gone",
@@ -33,7 +40,11 @@ LINUX = sys.platform == "linux"
 MARK = "DDP_MAGIC_RUN"
 """Environment variable of agent and workers: the run's directory."""
 
+WAITING = "ddp_standby"
+"""What the system calls a worker that waits for a job."""
+
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -54,6 +65,12 @@ def start_time(pid: int) -> str | None:
         return None if not shown or shown.startswith("Z") else shown.split(None, 1)[1]
     fields = _stat(pid)
     return None if fields is None or fields[0] == "Z" else fields[19]
+
+
+def cpu_time(pid: int) -> float:
+    """Return the seconds that a process has computed so far; 0 where there is none (Linux)."""
+    fields = _stat(pid) if LINUX else None
+    return 0.0 if fields is None else sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def descendants(root: int, *, but: int | None = None) -> list[int]:
@@ -128,6 +145,23 @@ def subreaper() -> None:
     """Become the parent of every orphan below us, so that nothing there escapes to init."""
     if LINUX:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextlib.contextmanager
+def named(name: str) -> Generator[None]:
+    """Have the system call this process by another name for a while (Linux)."""
+    comm = Path("/proc/self/comm")
+    before = comm.read_text().strip() if LINUX else ""
+    _rename(name)
+    try:
+        yield
+    finally:
+        _rename(before)
+
+
+def _rename(name: str) -> None:
+    if LINUX:
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode(), 0, 0, 0)
 
 
 def wait_gone(find: list[int], seconds: float) -> list[int]:

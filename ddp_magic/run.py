@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic import failure, interrupts, keeping, outcome, stacks
-from ddp_magic.documents import encoded
 from ddp_magic.drawing import Drawing
-from ddp_magic.environment import environment
 from ddp_magic.events import RunStarted, RunState, StateChanged
 from ddp_magic.follow import Follower
-from ddp_magic.launch import Guard, LaunchSpec
-from ddp_magic.options import torchrun_argv
-from ddp_magic.prepare import prepare
+from ddp_magic.prepare import place, prepare
+from ddp_magic.start import Start
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ddp_magic.collect.notebook import Cell
+    from ddp_magic.launch import Guard
     from ddp_magic.options import Options
     from ddp_magic.prepare import Prepared
     from ddp_magic.runs import Runs
     from ddp_magic.shell import Shell
+    from ddp_magic.standby import Keeper
 
 __all__ = ["Run"]
 
@@ -39,14 +36,17 @@ class Run:
     Attributes:
         started: When, seconds since the epoch.
         plan: What was prepared.
+        marks: When each step was done, seconds since the epoch.
     """
 
-    def __init__(self, line: Options, cell: Cell, shell: Shell, runs: Runs) -> None:
+    def __init__(self, line: Options, cell: Cell, shell: Shell, runs: Runs, keeper: Keeper) -> None:
         self.line = line
         self.cell = cell
         self.shell = shell
         self.runs = runs
         self.started = time.time()
+        self.marks = {"entered": self.started}
+        self._keeper = keeper
         self.alarm = interrupts.Alarm()
         self.plan: Prepared
         self._guard: Guard | None = None
@@ -80,21 +80,25 @@ class Run:
     @contextmanager
     def _prepared(self) -> Generator[Prepared]:
         """Prepare the run's directory; leave of it nothing if refused, and only logs at the end."""
-        run = self.runs.new_run()
+        placement = place(self.line, self._keeper.config.nproc)
+        self._start = Start(self.line, placement, self.shell, self.runs, self._keeper)
+        self._mark("placed")
         try:
-            plan = prepare(self.line, self.cell, self.shell, run)
-            keeping.check(self.line, run)
+            plan = prepare(self.line, self.cell, self.shell, self._start.run, placement)
+            keeping.check(self.line, plan.run)
+            self._mark("collected")
+            plan = self._start.settle(plan)
         except BaseException:
-            run.remove()
+            self._start.undo()
             raise
         try:
             yield plan
         finally:
             if self._guard is None:
-                run.remove()
+                self._start.undo()
             else:
-                keeping.keep(self.line, run)
-                run.clean()
+                keeping.keep(self.line, plan.run)
+                plan.run.clean()
 
     def _open_view(self) -> None:
         self._drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self.alarm.ring)
@@ -119,8 +123,9 @@ class Run:
         """Start everything; whatever happens meanwhile, leave no process."""
         size = self.plan.placement.world_size
         self._follower = Follower(self.plan.run, size, self._drawing.lag)
-        guard = self._guard = self._start()
+        guard = self._guard = self._start.launch(self.plan, colour=self._drawing.colour)
         self.runs.watch_over(guard)
+        self._mark("handed over")
         try:
             yield guard
         finally:
@@ -128,34 +133,6 @@ class Run:
                 guard.kill()
                 guard.wait(_TICK)
                 list(self._follower.read())
-
-    def _start(self) -> Guard:
-        plan, run = self.plan, self.plan.run
-        size = plan.placement.world_size
-        columns = shutil.get_terminal_size().columns if self.shell.is_terminal else 100
-        spec = LaunchSpec(
-            world_size=size,
-            restarts=self.line.restarts,
-            grace=self.line.grace,
-            torchrun=tuple(torchrun_argv(self.line, size)),
-            environ=environment(
-                os.environ,
-                world_size=size,
-                run=run,
-                devices=plan.placement.env,
-                columns=columns,
-                colour=self._drawing.colour,
-                extra=dict(self.line.env),
-            ),
-            cwd=os.getcwd(),
-        )
-        job = {
-            "outputs": self.line.output,
-            "stores": plan.stores,
-            "gpus": any(plan.placement.env.values()),
-        }
-        run.write(run.job, encoded(job))
-        return Guard(run, spec)
 
     # -- meanwhile ------------------------------------------------------------------------------
 
@@ -209,10 +186,14 @@ class Run:
         name = f"{self.plan.run.run_id} ({self.cell.label}, {size} workers)"
         return f"{name}: {self._drawing.state}, {took:.1f} s"
 
+    def _mark(self, step: str) -> None:
+        self.marks[step] = time.time()
+
     # -- at the end -----------------------------------------------------------------------------
 
     def _end(self, guard: Guard) -> Any:
         """Bind what came back, draw the record, return the value or raise."""
+        self._mark("ended")
         found = outcome.judge(
             self.plan,
             self._follower.ending,
@@ -223,6 +204,7 @@ class Run:
             user_ns=self.shell.user_ns,
         )
         self.runs.results = found.results
+        self._mark("loaded")
         values = found.results.outputs
         self.shell.bind(values)
         value = found.results.value() if found.error is None else None
@@ -233,6 +215,7 @@ class Run:
         self._ended = time.time()
         self._drawing.show(found.event(self.started, tuple(values)))
         self._drawing.close()
+        self._mark("done")
         if found.error is not None:
             raise found.error
         return value

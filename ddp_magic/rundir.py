@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  (dataclass fields are public annotations)
 from typing import TYPE_CHECKING, Self
 
-from ddp_magic.errors import PlaceError
+from ddp_magic.errors import place_error
+from ddp_magic.removal import listed, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["KEPT", "PREFIX", "SEGMENT", "RunDir", "place_error", "remove_runs", "remove_tree"]
+__all__ = ["KEPT", "PREFIX", "SEGMENT", "RunDir", "remove_runs"]
 
 PREFIX = "ddp_magic-"  # of the name of every kernel's directory
 
@@ -26,6 +26,7 @@ SEGMENT = 4 << 20
 """Bytes of one file of a log; every one but the last has exactly this many."""
 KEPT = 4
 """How many of a log's oldest and of its newest files stay: 2 streams x 8 x 4 MiB a rank."""
+_OF_RUN = ("main.py", "body.py", "sourcemap.json", "program.json", "values.pkl", "job.json")
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,15 @@ class RunDir:
         part = f".{segment}" if segment else ""
         return self.logs / f"rank{rank}.{stream}{part}.log"
 
+    def hand_over(self, rank: int) -> Path:
+        """FIFO on which the kernel speaks to a rank of a standby."""
+        return self.path / f"job.{rank}"
+
+    @property
+    def preloaded(self) -> Path:
+        """What a standby has imported (JSON, written by its rank 0)."""
+        return self.path / "preloaded.json"
+
     def error(self, rank: int, attempt: int) -> Path:
         """What a failing worker tells (JSON)."""
         return self.path / f"error.{attempt}.{rank}.json"
@@ -204,10 +214,23 @@ class RunDir:
             if private and info.st_uid == os.getuid():
                 remove_tree(target)
 
+    def clear(self) -> None:
+        """Remove what was written for a run that is not to be; what waits here waits on."""
+        self.unmove_blobs()
+        for path in (*map(self.path.joinpath, _OF_RUN), *listed(self.blobs)):
+            remove_tree(path)
+
+    def move(self, to: RunDir) -> None:
+        """Move what was written for a run to another directory of this kernel's."""
+        to.blobs.rmdir()
+        for name in (*_OF_RUN, self.blobs.name):
+            with contextlib.suppress(FileNotFoundError):
+                (self.path / name).rename(to.path / name)
+
     def clean(self) -> None:
         """Remove everything but the logs and the results."""
         self.remove_moved()
-        for entry in _listed(self.path):
+        for entry in listed(self.path):
             if entry not in (self.logs, self.results):
                 remove_tree(entry)
 
@@ -217,32 +240,8 @@ class RunDir:
         remove_tree(self.path)
 
 
-def _listed(path: Path) -> list[Path]:
-    with contextlib.suppress(OSError):
-        return list(path.iterdir())
-    return []
-
-
 def remove_runs(path: Path) -> None:
     """Remove a kernel's directory with all its runs; what these have elsewhere goes first."""
-    for entry in _listed(path):
+    for entry in listed(path):
         RunDir(entry).remove_moved()
     remove_tree(path)
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a file or a whole directory, as far as it goes."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-def place_error(path: Path, error: OSError) -> PlaceError:
-    """Return what the user should know of a file that could not be written."""
-    return PlaceError(
-        f"The run's private files cannot be written below {path}: {error.strerror or error}. "
-        "Free some space there, or set TMPDIR to a directory that you can write and restart "
-        "the kernel."
-    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.errors import UserError
 from ddp_magic.kerneldir import KernelDir, sweep
-from ddp_magic.rundir import remove_tree
+from ddp_magic.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,7 +59,8 @@ class Runs:
     def discard(self, run: RunDir) -> None:
         """Remove the newest run's directory, which no process has seen, as if it had not been."""
         run.remove()
-        self._number -= 1
+        if run.run_id == f"run-{self._number}":  # else a standby waits in the next one
+            self._number -= 1
         if self._home is not None and not self._guards and not self._home.runs():
             self._home.remove()
             self._home = None
@@ -91,6 +92,8 @@ class Runs:
 
     def watch_over(self, guard: Guard) -> None:
         """Let this guard watch over the directory from now on, and the one before leave."""
+        if guard in self._guards:
+            return
         for older in self._guards:
             older.dismiss()
         self._guards = [g for g in self._guards if not g.reaped()]

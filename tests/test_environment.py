@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ddp_magic import environment as module
 from ddp_magic.environment import environment
-from ddp_magic.processes import MARK
-from ddp_magic.rundir import RunDir
 
 
 def made(
@@ -23,7 +19,6 @@ def made(
     return environment(
         base,
         world_size=size,
-        run=RunDir(Path("/runs/run-1")),
         devices=devices or {},
         columns=90,
         colour=colour,
@@ -58,7 +53,6 @@ RESULTS = {
     "loopback for gloo": ({"GLOO_SOCKET_IFNAME": "eth0"}, "GLOO_SOCKET_IFNAME", "lo"),
     "loopback for NCCL": ({"NCCL_SOCKET_IFNAME": "eth0"}, "NCCL_SOCKET_IFNAME", "=lo"),
     "the view's width": ({"COLUMNS": "300"}, "COLUMNS", "90"),
-    "the run's mark": ({MARK: "/other"}, MARK, "/runs/run-1"),
 }
 
 

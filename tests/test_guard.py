@@ -63,6 +63,7 @@ class Spec:
     world_size: int = 1
     grace: float = 30.0
     restarts: int = 0
+    standby: float | None = None
     cwd: str = "/"
 
     def __post_init__(self) -> None:
@@ -80,6 +81,7 @@ class Spec:
             "world_size": self.world_size,
             "grace": self.grace,
             "restarts": self.restarts,
+            "standby": self.standby,
             "agent": [sys.executable, "-c", code, str(run.path)],
         }
         run.write(run.spec, json.dumps(told))

@@ -12,17 +12,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ddp_magic"
 
 SHARED = {
-    "documents", "errors", "events", "futures", "masking", "news", "pickling", "processes",
-    "rundir", "sourcemap",
+    "documents", "errors", "events", "futures", "masking", "memory", "news", "pickling",
+    "processes", "removal", "rundir", "sourcemap",
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "collect", "completion", "devices", "drawing", "environment", "failure",
+    "collect", "completion", "config", "devices", "drawing", "environment", "failure",
     "follow", "gpu", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "nvml", "options", "outcome", "overrides", "prepare", "run", "runs",
-    "script", "setups", "shell", "showing", "stacks", "views",
+    "script", "setups", "shell", "showing", "stacks", "standby", "start", "views",
 }  # fmt: skip
-WORKER_SIDE = ("agent", "guard", "rendezvous", "worker")
+WORKER_SIDE = ("agent", "elastic", "guard", "rendezvous", "scheduling", "worker")
 
 
 def modules() -> dict[str, Path]:
@@ -87,7 +87,7 @@ def test_imports_point_one_way(name):
     [
         ("IPython", {"shell", "magic"}),
         ("anywidget", {"views.widget"}),
-        ("traitlets", {"views.widget"}),
+        ("traitlets", {"config", "views.widget"}),
         ("pynvml", {"nvml"}),
         ("pygments", {"showing.colours"}),
     ],

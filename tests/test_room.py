@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddp_magic import keeping, pickling
+from ddp_magic import keeping, memory, pickling
 from ddp_magic.collect import sizes
 from ddp_magic.errors import CollectError, PlaceError
 from ddp_magic.kerneldir import KernelDir, sweep
@@ -248,8 +248,8 @@ def proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str])
     def place(first: str, *rest: str) -> Path:
         return tmp_path / "sys" / "/".join([first, *rest]).lstrip("/")
 
-    monkeypatch.setattr(room, "Path", place)
-    monkeypatch.setattr(room, "_CGROUPS", tmp_path / "sys/sys/fs/cgroup")
+    monkeypatch.setattr(memory, "Path", place)
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "sys/sys/fs/cgroup")
 
 
 GROUP = "/sys/fs/cgroup"
@@ -302,7 +302,7 @@ def test_memory_is_the_machines_and_the_cgroups(
     files, expected = LIMITS[name]
     proc(tmp_path, monkeypatch, {"/proc/meminfo": "MemTotal: 9\nMemAvailable: 8000 kB\n", **files})
 
-    assert room.memory() == expected
+    assert memory.memory() == expected
 
 
 def test_a_file_system_in_memory_has_no_more_room_than_the_machine(

@@ -126,6 +126,7 @@ class Collector:
             setups=tuple(self._preamble.labels),
             process=tuple(state),
             objects=emitter.objects,
+            packages=frozenset(self._packages()),
         )
 
     def _listing(self) -> Listing:

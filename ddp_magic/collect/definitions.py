@@ -104,6 +104,8 @@ class Definitions:
     """The %%ddp_setup cells, in the order in which they run in a worker."""
     process: tuple[str, ...] = ()
     """What the last segment restores: random generators, by their libraries; `decimal`."""
+    packages: frozenset[str] = frozenset()
+    """Top-level packages that the workers import, also for the types of values."""
     objects: dict[str, Any] = field(repr=False)
     """The kernel's own functions and classes that went by source, by name."""
 

@@ -42,11 +42,13 @@ class Group:
 
     Attributes:
         size: How many workers an attempt has.
+        restarts: torch's max_restarts.
         workers: By pid.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, restarts: int) -> None:
         self.size = size
+        self.restarts = restarts
         self.workers: dict[int, Worker] = {}
 
     def add(self, *, rank: int, attempt: int, pid: int) -> Worker:
@@ -103,6 +105,14 @@ class Group:
     def succeeded(self) -> bool:
         """Whether it is over and every exit code is 0."""
         return self.over and all(w.code == 0 for w in self.newest)
+
+    def decided(self, *, stopping: bool) -> bool:
+        """Whether no further attempt will come and the agent has nothing to add.
+
+        It alone knows how a worker that announced no exit code was killed.
+        """
+        last = stopping or self.attempt >= self.restarts
+        return self.succeeded or (last and self.announced)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to every living worker, and to nothing else."""

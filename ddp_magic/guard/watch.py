@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.guard.account import Account
 from ddp_magic.guard.group import Group, Worker
+from ddp_magic.guard.idle import Idle
 from ddp_magic.guard.pump import Pump
 from ddp_magic.guard.saving import Saving
 from ddp_magic.guard.tree import Tree
+from ddp_magic.guard.wake import wake_on_signals
 from ddp_magic.processes import LINUX, start_time, subreaper
 from ddp_magic.rundir import remove_runs
 
@@ -45,11 +47,11 @@ class Guard:
         spec = json.loads(run.spec.read_bytes())
         self.kernel: int = spec["kernel"]
         self.grace: float = spec["grace"]
+        self.idle = Idle(spec["standby"])
         self.tree = Tree(spec["agent"], run.path / "agent.log")
-        self.restarts: int = spec["restarts"]
         self.account = Account(run.events)
         self.tell = self.account.tell
-        self.group = Group(spec["world_size"])
+        self.group = Group(spec["world_size"], spec["restarts"])
         self.pump = Pump(run, spec["world_size"])
         self.saving = Saving(run.results)
         self.selector = selectors.DefaultSelector()
@@ -83,13 +85,7 @@ class Guard:
 
     def listen(self) -> None:
         """Register every source of news."""
-        # A Python handler and not SIG_IGN, which the agent would inherit through exec.
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
-            signal.signal(number, _ignore)
-        signal.signal(signal.SIGTERM, self.on_term)
-        wake, alarm = os.pipe()
-        os.set_blocking(alarm, False)
-        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        wake = wake_on_signals(self.on_term)
         self.news = os.open(self.run.news, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self.hear(wake, lambda: os.read(wake, 4096))
         self.hear(0, self.on_command)
@@ -118,6 +114,8 @@ class Guard:
             self.on_worker_gone(worker)
         if os.getppid() != self.kernel and not self.kernel_gone:
             self.on_kernel_gone()
+        if self.idle.over():
+            self.kill()
         if deadlines:
             self.on_pending()
 
@@ -148,13 +146,20 @@ class Guard:
         for command in commands.decode("ascii", "replace"):
             if command == "I":
                 self.stop(signal.SIGINT, self.grace)
+            elif command == "A":
+                self.idle.taken()
+                self.grace = json.loads(self.run.job.read_bytes())["grace"]
             elif command == "K":
-                self.merciless, self.deadline = True, time.monotonic()
+                self.kill()
             elif command == "S":
                 self.group.signal(signal.SIGUSR1)
             elif command == "X":
                 self.dismissed = True
                 self.selector.unregister(0)  # its end-of-file means nothing from now on
+
+    def kill(self) -> None:
+        """Have everything killed now."""
+        self.merciless, self.deadline = True, time.monotonic()
 
     def on_kernel_gone(self, fd: int | None = None) -> None:
         """Stop everything: nobody is left to see it."""
@@ -198,7 +203,7 @@ class Guard:
         if self.group.over:
             self.failure_deadline = None
             self.tree.kill_orphans()
-            if self.decided():
+            if self.group.decided(stopping=self.signalled):
                 self.end([])
                 self.stop(None, TEARDOWN)
         elif worker.code != 0 and self.failure_deadline is None:
@@ -222,18 +227,11 @@ class Guard:
         self.deadline = time.monotonic() + 0.5
         return False
 
-    def decided(self) -> bool:
-        """Whether no further attempt will come and the agent has nothing to add.
-
-        It alone knows how a worker that announced no exit code was killed.
-        """
-        last = self.signalled or self.group.attempt >= self.restarts
-        return self.group.succeeded or (last and self.group.announced)
-
     def end(self, left: list[int]) -> None:
         """Say once that the run is over and its output complete."""
         if self.ended:
             return
+        self.idle.taken()
         self.on_news()
         self.pump.drain()
         for worker in self.group.living:
@@ -244,7 +242,3 @@ class Guard:
             lost=self.pump.failed,
         )  # fmt: skip
         self.account.close()
-
-
-def _ignore(*_: object) -> None:
-    """Interrupt the poll and do nothing else."""

@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 
 from ddp_magic.errors import PlaceError
+from ddp_magic.memory import NO_LIMIT, memory
 
-__all__ = ["NoRoom", "chosen", "free", "memory", "text"]
+__all__ = ["NoRoom", "chosen", "free", "text"]
 
 SHM = Path("/dev/shm")  # noqa: S108 - what is made there has a private directory
 _CHOICE = "DDP_MAGIC_BLOBS"
@@ -21,8 +22,6 @@ _MUCH = 1 << 26
 """Bytes from which files on a disk are slower than in memory: it begins to write them out."""
 _RESERVE = 64 << 20
 """Bytes that are left over at most, for logs and for the processes that do the work."""
-_CGROUPS = Path("/sys/fs/cgroup")
-_NO_LIMIT = 1 << 60
 
 
 class NoRoom(PlaceError):
@@ -65,7 +64,7 @@ def chosen(folder: Path, nbytes: int) -> Path:
     return SHM if 2 * nbytes <= free(SHM) else folder
 
 
-def free(place: Path, needed: int = _NO_LIMIT) -> int:
+def free(place: Path, needed: int = NO_LIMIT) -> int:
     """Return how many bytes can be written below a directory.
 
     Args:
@@ -77,19 +76,6 @@ def free(place: Path, needed: int = _NO_LIMIT) -> int:
     if needed > _LITTLE and _is_memory(place):
         room = min(room, memory())
     return room - min(_RESERVE, room // 10)
-
-
-def memory() -> int:
-    """Return how many bytes of memory are left to this process, as far as the system says."""
-    left = _NO_LIMIT
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                left = int(line.split()[1]) << 10
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            left = min(left, _left_to_group(*line.split(":", 2)))
-    return left
 
 
 def text(nbytes: int) -> str:
@@ -112,26 +98,3 @@ def _is_memory(place: Path) -> bool:
             if fields.split()[2] == number:
                 return kind.split()[0] in ("tmpfs", "ramfs")
     return False
-
-
-def _left_to_group(_number: str, controllers: str, path: str) -> int:
-    """Return what is left to a cgroup and to those above it; much where there is no limit."""
-    if not controllers:
-        root, limit, usage, cache = _CGROUPS, "memory.max", "memory.current", "inactive_file"
-    elif "memory" in controllers.split(","):
-        root, cache = _CGROUPS / "memory", "total_inactive_file"
-        limit, usage = "memory.limit_in_bytes", "memory.usage_in_bytes"
-    else:
-        return _NO_LIMIT
-    left = _NO_LIMIT
-    group = root / path.strip("/")
-    for place in (group, *group.parents):
-        if place == root.parent:
-            break
-        # in a container the path may be the host's, of which nothing is to be seen
-        with contextlib.suppress(OSError, ValueError):
-            allowed = int((place / limit).read_text())
-            used = int((place / usage).read_text())
-            stat = dict(line.split() for line in (place / "memory.stat").read_text().splitlines())
-            left = min(left, allowed - used + int(stat.get(cache, 0)))
-    return left

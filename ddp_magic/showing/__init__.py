@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ddp_magic.prepare import prepare
+from ddp_magic.prepare import place, prepare
 from ddp_magic.showing.colours import tokens
 from ddp_magic.showing.inventory import take_inventory
 from ddp_magic.showing.page import page
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["show"]
 
 
-def show(line: Options, cell: Cell, shell: Shell, runs: Runs) -> None:
+def show(line: Options, cell: Cell, shell: Shell, runs: Runs, nproc: int | None) -> None:
     """Prepare as for a run, show it, start nothing and leave nothing.
 
     Raises:
         UserError: What would be refused in a run is refused here.
     """
+    placement = place(line, nproc)
     run = runs.new_run()
     try:
-        plan = prepare(line, cell, shell, run)
+        plan = prepare(line, cell, shell, run, placement)
         module = run.main.read_text(encoding="utf-8")
     finally:
         runs.discard(run)

@@ -18,6 +18,7 @@ from ddp_magic.worker import errors, lifeline, stdio
 from ddp_magic.worker.changes import Changes
 from ddp_magic.worker.program import NO_VALUE, Program
 from ddp_magic.worker.termination import Termination, die_of, ignore
+from ddp_magic.worker.waiting import Waiting
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -36,9 +37,6 @@ class Rank:
         self.rank = int(os.environ["RANK"])
         self.local_rank = int(os.environ["LOCAL_RANK"])
         self.attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
-        self.job = loads(run.job.read_bytes())
-        self.source_map = SourceMap.read(run.source_map)
-        self.program = Program(run)
         self.before: dict[str, object] = {}
         self.changes: Changes | None = None
 
@@ -48,9 +46,12 @@ class Rank:
         stdio.open_streams()
         stdio.stacks_on_signal(self.run, self.rank)
         stdio.prefer_for_oom()
+        lifeline.watch(self.lifeline)
+        if self.attempt == 0 and self.run.hand_over(self.rank).exists():
+            Waiting(self.run, self.rank).main()
         identity = {"rank": self.rank, "attempt": self.attempt, "pid": os.getpid()}
         tell(self.run, ev="worker", local_rank=self.local_rank, **identity)
-        lifeline.watch(self.lifeline)
+        self.take_job()
         code, value = self.train()
         if self.rank == 0:
             tell(self.run, ev="group", used=grouped())
@@ -62,6 +63,12 @@ class Rank:
         die_of(signal.SIGINT, code)
         die_of(signal.SIGTERM, code)
         stdio.leave(code)
+
+    def take_job(self) -> None:
+        """Read what is to be done."""
+        self.job = loads(self.run.job.read_bytes())
+        self.source_map = SourceMap.read(self.run.source_map)
+        self.program = Program(self.run)
 
     def train(self) -> tuple[int, object]:
         """Run the user's program; return the exit code and the body's value."""

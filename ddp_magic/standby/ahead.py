@@ -1,0 +1,105 @@
+"""Runs in the kernel: what a standby may import ahead of its run, and when that was too early."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import os
+import sys
+import sysconfig
+from typing import TYPE_CHECKING
+
+from ddp_magic.collect.definitions import How
+from ddp_magic.collect.texts import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ddp_magic.collect import Definitions
+
+__all__ = ["has_torch", "preloadable", "shadowed"]
+
+
+def has_torch() -> bool:
+    """Whether workers could import torch; does not import it."""
+    if "torch" in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec("torch") is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def preloadable(definitions: Definitions) -> tuple[str, ...]:
+    """Return torch, and what a run's module imports of what is installed in site-packages.
+
+    Never a module of the working directory or of an editable install: people edit those.
+    """
+    lines = [item.text for item in definitions.items if item.how is How.IMPORT]
+    names = {*definitions.packages, *definitions.modules}
+    for line in (*lines, definitions.body):
+        names.update(_imported(line))
+    found = {n for n in names if n.partition(".")[0] not in _NEVER and _is_installed(n)}
+    return ("torch", *sorted(found - {"torch"}))
+
+
+def _imported(text: str) -> Iterator[str]:
+    """Yield the modules that a text imports when it runs."""
+    tree = parse(text)
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{each.name}" for each in node.names)
+
+
+_NEVER = frozenset({"ddp_magic", "IPython", "ipykernel", "ipywidgets", "anywidget"})
+
+
+def _is_installed(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    origin = getattr(spec, "origin", None)
+    return isinstance(origin, str) and os.path.realpath(origin).startswith(_places())
+
+
+@functools.cache
+def _places() -> tuple[str, ...]:
+    paths = (sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    return tuple(os.path.realpath(path) + os.sep for path in paths if path)
+
+
+def shadowed(names: Mapping[str, tuple[str, int] | None], known: Sequence[str]) -> str:
+    """Return a preloaded module that a process started now would take from elsewhere, or empty.
+
+    Args:
+        names: The top-level modules, each with its file and when that was changed, nanoseconds
+            since the epoch.
+        known: Where the waiting workers looked for them.
+    """
+    for name, origin in names.items():
+        if origin is not None and _changed_at(origin[0]) != origin[1]:
+            return name
+    for entry in map(os.path.abspath, sys.path):
+        if entry not in known:
+            found = names.keys() & _modules_in(entry, _changed_at(entry))
+            if found:
+                return min(found)
+    return ""
+
+
+def _changed_at(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return -1
+
+
+@functools.lru_cache(maxsize=64)
+def _modules_in(folder: str, _changed: int) -> frozenset[str]:
+    """Return what may be imported from a directory, by its first name."""
+    try:
+        return frozenset(name.partition(".")[0] for name in os.listdir(folder))
+    except OSError:
+        return frozenset()

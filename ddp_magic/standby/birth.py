@@ -1,0 +1,67 @@
+"""Runs in the kernel: whether processes that were started earlier are as if started now."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ddp_magic.launch import LaunchSpec
+
+__all__ = ["LATE", "differs", "inherited", "late"]
+
+LATE = frozenset({"COLUMNS", "CUDA_VISIBLE_DEVICES", "FORCE_COLOR", "LINES", "NO_COLOR"})
+"""Environment variables that are read when they are needed: these a waiting worker may be told.
+
+CUDA reads its own at cuInit, which no standby has called. Tested by `test_standby_likeness`.
+"""
+_STATUS = ("Umask:", "SigBlk:", "SigIgn:", "Groups:", "Seccomp:")
+
+
+def inherited() -> dict[str, Any]:
+    """Return what a process started now would take over from the kernel besides the environment."""
+    found: dict[str, Any] = {
+        "the interpreter's flags": subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined] # noqa: SLF001
+        "the interpreter": sys.executable,
+        "resource limits": [resource.getrlimit(getattr(resource, name)) for name in _LIMITS],
+        "the priority": os.getpriority(os.PRIO_PROCESS, 0),
+    }
+    if sys.platform == "linux":
+        found["the CPUs it may use"] = os.sched_getaffinity(0)
+        found["the scheduling policy"] = os.sched_getscheduler(0)
+        found["the cgroup"] = Path("/proc/self/cgroup").read_text()
+        status = Path("/proc/self/status").read_text().splitlines()
+        found["umask or signals"] = [line for line in status if line.startswith(_STATUS)]
+    return found
+
+
+_LIMITS = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+
+
+def differs(born: LaunchSpec, now: LaunchSpec) -> str:
+    """Return what speaks against using processes started by `born` for `now`; empty if nothing."""
+    if born.world_size != now.world_size:
+        return f"{born.world_size} workers waited, and this run has {now.world_size}"
+    if born.restarts != now.restarts or born.torchrun != now.torchrun:
+        return "--restarts or --torchrun is another"
+    changed = [n for n in _changed(born.environ, now.environ) if n not in LATE]
+    if changed:
+        return f"{', '.join(sorted(changed))} changed in the environment"
+    other = [what for what, value in now.inherited.items() if born.inherited.get(what) != value]
+    return f"{other[0]} changed" if other else ""
+
+
+def late(born: LaunchSpec, now: LaunchSpec) -> dict[str, str | None]:
+    """Return the environment variables to set, or to remove (None), in the waiting workers."""
+    return {name: now.environ.get(name) for name in _changed(born.environ, now.environ)}
+
+
+def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    names = {*before, *after}
+    return [name for name in names if before.get(name) != after.get(name)]

@@ -1,0 +1,175 @@
+"""Runs in the kernel: which worker group waits, when the next is started, and who gets it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import sys
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ddp_magic.errors import DdpError
+from ddp_magic.standby import machine
+from ddp_magic.standby.ahead import has_torch
+from ddp_magic.standby.group import Standby
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ddp_magic.config import Config
+    from ddp_magic.launch import LaunchSpec
+    from ddp_magic.runs import Runs
+
+__all__ = ["Keeper"]
+
+_AFTER_LOAD = 2.0
+"""Seconds after %load_ext at which the first group starts, if torch was not imported before."""
+_AFTER_CELL = 0.05
+"""Seconds in which a cell's own end reaches the page before the next group starts to import."""
+
+
+class Keeper:
+    """Keeps at most one group waiting.
+
+    Attributes:
+        config: What the user has set.
+        why_cold: Why the last run could not have the group that waited; empty if it could.
+    """
+
+    def __init__(
+        self, runs: Runs, config: Config, first: Callable[[int | None], LaunchSpec]
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            runs: Gives directories, and takes guards.
+            config: What the user has set.
+            first: Gives what a run without options would start, or one of so many workers.
+        """
+        self.why_cold = ""
+        self._runs = runs
+        self.config = config
+        self._first = first
+        self._next: LaunchSpec | None = None
+        self._group: Standby | None = None
+        self._discarded: list[Standby] = []
+        self._unfit: set[str] = set()
+        self._begun = False
+        self._due = False
+        self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
+        self._pid = os.getpid()
+
+    @property
+    def group(self) -> Standby | None:
+        """The group that waits or is about to."""
+        return self._group
+
+    def ready(self) -> bool:
+        """Whether a group waits, all its imports done."""
+        return self._group is not None and self._group.ready
+
+    # -- when -----------------------------------------------------------------------------------
+
+    def loaded(self) -> None:
+        """Have the first group soon: the extension was loaded."""
+        if has_torch():
+            self._due = True
+            self._start_after(_AFTER_LOAD)
+
+    def cell_ended(self) -> None:
+        """Start what is due, now that the user has to think."""
+        if self._due and ("torch" in sys.modules or self._next is not None):
+            self._start_after(_AFTER_CELL)
+
+    def expect(self, spec: LaunchSpec, preload: Iterable[str]) -> None:
+        """Have a group like this one's once the cell has ended."""
+        self._next = replace(spec, preload=tuple(n for n in preload if n not in self._unfit))
+        self._due = True
+
+    def close(self) -> None:
+        """Start no more, and kill what waits."""
+        with self._lock:
+            self._due = False
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._group is not None:
+                self._group.discard()
+                self._group = None
+
+    # -- who ------------------------------------------------------------------------------------
+
+    def claim(self, now: LaunchSpec, *, cold: bool) -> Standby | None:
+        """Return the group if a run can have it; else discard it, and the run goes cold."""
+        with self._lock:
+            self._due = False
+            group, self._group = self._group, None
+            if group is None or cold:
+                self.why_cold = "--cold" if cold else "no workers waited"
+                self._group = group if cold else None
+                return None
+            self.why_cold = group.differs(now)
+            if self.why_cold:
+                self.refuse(group)
+                return None
+            group.call()
+            return group
+
+    def put_back(self, group: Standby) -> None:
+        """Let a group wait on: the run was refused before it began."""
+        with self._lock:
+            group.run.clear()
+            self._group = group
+
+    def refuse(self, group: Standby, why: str = "") -> None:
+        """Discard a group."""
+        self.why_cold = why or self.why_cold
+        with contextlib.suppress(OSError, ValueError):
+            self._unfit.update(group.preloaded()["unfit"])
+        group.discard()
+        self._discarded.append(group)
+
+    # -- how ------------------------------------------------------------------------------------
+
+    def _start_after(self, seconds: float) -> None:
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            context = contextvars.copy_context()
+            self._timer = threading.Timer(seconds, context.run, [self._start])
+            self._timer.name = "ddp_magic standby"
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _start(self) -> None:
+        """Start a group, unless something speaks against it; never an error."""
+        with self._lock, contextlib.suppress(DdpError, OSError):
+            self._tidy()
+            busy = self._runs.current is not None or os.getpid() != self._pid
+            if not self._due or busy or not self.config.standby:
+                return
+            self._due = False
+            if self._group is not None and not self._group.gone:
+                return
+            spec = replace(self._wanted(), standby=self.config.standby_idle)
+            if machine.full(spec.world_size):
+                return
+            self._group = Standby(self._runs.new_run(), spec)
+            self._runs.watch_over(self._group.guard)
+
+    def _wanted(self) -> LaunchSpec:
+        """Return what the next run will most likely start."""
+        size = self.config.standby_workers
+        if self._next is None:
+            return replace(self._first(size), preload=("torch",))
+        if size in (None, self._next.world_size):
+            return self._next
+        return replace(self._first(size), preload=self._next.preload)
+
+    def _tidy(self) -> None:
+        """Remove the directories of groups that are gone."""
+        for group in [g for g in self._discarded if g.gone]:
+            group.run.remove()
+            self._discarded.remove(group)

@@ -1,0 +1,107 @@
+"""Runs in the kernel: where a run's processes come from, the standby's or new ones."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ddp_magic.documents import encoded
+from ddp_magic.environment import environment
+from ddp_magic.launch import Guard, LaunchSpec
+from ddp_magic.options import Options, torchrun_argv
+from ddp_magic.standby import ahead, birth
+
+if TYPE_CHECKING:
+    from ddp_magic.devices import Placement
+    from ddp_magic.prepare import Prepared
+    from ddp_magic.runs import Runs
+    from ddp_magic.shell import Shell
+    from ddp_magic.standby import Keeper
+
+__all__ = ["Start", "spec_for"]
+
+
+def spec_for(line: Options, placement: Placement, *, columns: int, colour: bool) -> LaunchSpec:
+    """Return what to start for a line."""
+    size = placement.world_size
+    return LaunchSpec(
+        world_size=size,
+        restarts=line.restarts,
+        grace=line.grace,
+        torchrun=tuple(torchrun_argv(line, size)),
+        environ=environment(
+            os.environ,
+            world_size=size,
+            devices=placement.env,
+            columns=columns,
+            colour=colour,
+            extra=dict(line.env),
+        ),
+        cwd=os.getcwd(),
+        inherited=birth.inherited(),
+    )
+
+
+class Start:
+    """One run's start: claims the standby at once, so that it wakes while we collect.
+
+    Attributes:
+        run: The run's directory.
+    """
+
+    def __init__(
+        self, line: Options, placement: Placement, shell: Shell, runs: Runs, keeper: Keeper
+    ) -> None:
+        self._line = line
+        self._runs = runs
+        self._keeper = keeper
+        self._placement = placement
+        self._columns = shutil.get_terminal_size().columns if shell.is_terminal else 100
+        self._group = keeper.claim(self._spec(colour=False), cold=line.cold)
+        self.run = self._group.run if self._group else runs.new_run()
+
+    def _spec(self, *, colour: bool) -> LaunchSpec:
+        columns = self._columns
+        return spec_for(self._line, self._placement, columns=columns, colour=colour)
+
+    def undo(self) -> None:
+        """Leave everything as it was: the run was refused."""
+        if self._group is not None:
+            self._keeper.put_back(self._group)
+        else:
+            self.run.remove()
+
+    def settle(self, plan: Prepared) -> Prepared:
+        """Make sure of the standby; where it does not answer, return the plan for a cold run."""
+        if self._group is None or self._group.present():
+            return plan
+        self._keeper.refuse(self._group, "the waiting workers did not answer")
+        self._group = None
+        old, self.run = self.run, self._runs.new_run()
+        old.move(self.run)
+        return replace(plan, run=self.run)
+
+    def launch(self, plan: Prepared, *, colour: bool) -> Guard:
+        """Start the run's processes, or give those that wait their job.
+
+        Raises:
+            LaunchFailed: They could not be started.
+        """
+        spec = self._spec(colour=colour)
+        job = {
+            "outputs": self._line.output,
+            "stores": plan.stores,
+            "gpus": any(plan.placement.env.values()),
+            "grace": spec.grace,
+            "cwd": spec.cwd,
+            "packages": sorted(plan.definitions.packages),
+            "late": birth.late(self._group.spec, spec) if self._group else {},
+        }
+        self.run.write(self.run.job, encoded(job))
+        self._keeper.expect(spec, ahead.preloadable(plan.definitions))
+        if self._group is None:
+            return Guard(self.run, spec)
+        self._group.go()
+        return self._group.guard
