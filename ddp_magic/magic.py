@@ -6,6 +6,7 @@ import atexit
 import functools
 import sys
 import time
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from IPython.core.error import UsageError
@@ -18,17 +19,14 @@ from IPython.core.magic import (
     no_var_expand,
 )
 
-from ddp_magic import options, showing
+from ddp_magic import options
 from ddp_magic.completion import completions
 from ddp_magic.config import Config
 from ddp_magic.errors import DdpError, UserError
 from ddp_magic.masking import mask_text
-from ddp_magic.prepare import place
-from ddp_magic.run import Run
 from ddp_magic.runs import Runs
 from ddp_magic.shell import Shell
 from ddp_magic.standby import Keeper
-from ddp_magic.start import spec_for
 from ddp_magic.views import escape
 
 if TYPE_CHECKING:
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ddp_magic.launch import LaunchSpec
+    from ddp_magic.run import Run
 
 __all__ = ["DdpMagics", "load", "unload"]
 
@@ -85,7 +84,12 @@ class DdpMagics(Magics):
         line, cell = _join_continued(line, cell)
         asked = options.parse(line)
         whole = self.front.cell(cell)
+        # imported late, as in `_likely`: %load_ext is to take no time
+        from ddp_magic.run import Run
+
         if asked.show:
+            from ddp_magic import showing
+
             return showing.show(asked, whole, self.front, self.runs, self.settings.nproc)
         return Run(asked, whole, self.front, self.runs, self.standby).execute()
 
@@ -128,11 +132,26 @@ class DdpMagics(Magics):
     @line_magic
     @_usage
     def ddp_status(self, _line: str = "") -> None:
-        """Say what the current run does, or what the last one came to."""
+        """Say what the current run does, or what the last one came to, and what waits."""
         run = self.runs.current or self.runs.last
-        if run is None:
-            raise UserError("Nothing has run yet. Write %%ddp above a cell and run it.")
-        self.front.write(run.status(time.time()) + "\n")
+        told = "Nothing has run yet." if run is None else run.status(time.time())
+        self.front.write(f"{told}\n{self.standby.status()}\n")
+
+    @line_magic
+    @_usage
+    def ddp_config(self, line: str = "") -> None:
+        """Show the settings, or set some: ``%ddp_config nproc=4 standby=off``.
+
+        ``c.DdpMagic.nproc = 4`` in IPython's configuration file and ``DDP_MAGIC_NPROC=4`` in the
+        environment set them for every notebook.
+        """
+        for word in line.split():
+            name, _, text = word.partition("=")
+            self.settings.set(name, text)
+        if line.strip():
+            self.standby.configured()
+        else:
+            self.front.write(self.settings.table())
 
     @line_magic
     @_usage
@@ -163,6 +182,10 @@ class DdpMagics(Magics):
 
     def _likely(self, size: int | None) -> LaunchSpec:
         """Return what a run without options would start, of at most two workers, or of `size`."""
+        import_module("ddp_magic.run")  # the first run needs it, and nobody waits for it now
+        from ddp_magic.prepare import place
+        from ddp_magic.start import spec_for
+
         asked = options.parse("" if size is None else f"--nproc {size}")
         placement = place(asked, self.settings.nproc)
         if size is None and placement.world_size > _FIRST:

@@ -71,7 +71,7 @@ class Start:
         if self._group is not None:
             self._keeper.put_back(self._group)
         else:
-            self.run.remove()
+            self._runs.discard(self.run)
 
     def settle(self, plan: Prepared) -> Prepared:
         """Make sure of the standby; where it does not answer, return the plan for a cold run."""

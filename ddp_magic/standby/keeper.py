@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ddp_magic.errors import DdpError
-from ddp_magic.standby import machine
+from ddp_magic.standby import machine, status
 from ddp_magic.standby.ahead import has_torch
 from ddp_magic.standby.group import Standby
 
@@ -36,6 +36,7 @@ class Keeper:
     Attributes:
         config: What the user has set.
         why_cold: Why the last run could not have the group that waited; empty if it could.
+        why_none: Why none waits.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Keeper:
             first: Gives what a run without options would start, or one of so many workers.
         """
         self.why_cold = ""
+        self.why_none = "it starts when a cell has ended" if has_torch() else "there is no torch"
         self._runs = runs
         self.config = config
         self._first = first
@@ -83,6 +85,22 @@ class Keeper:
         """Start what is due, now that the user has to think."""
         if self._due and ("torch" in sys.modules or self._next is not None):
             self._start_after(_AFTER_CELL)
+
+    def configured(self) -> None:
+        """Take note of new settings: what waits may be too much now, or too little."""
+        group = self._group
+        size = self.config.standby_workers or (self._next.world_size if self._next else None)
+        unlike = group is not None and size not in (None, group.spec.world_size)
+        if group is not None and (unlike or not self.config.standby):
+            with self._lock:
+                self._group = None
+                self.refuse(group)
+        self._due = self._due or (self.config.standby and has_torch() and self._group is None)
+
+    def status(self) -> str:
+        """Return a line on what waits."""
+        off = "" if self.config.standby else "standby=off (%ddp_config standby=on)"
+        return status.describe(self._group, off or self.why_none)
 
     def expect(self, spec: LaunchSpec, preload: Iterable[str]) -> None:
         """Have a group like this one's once the cell has ended."""
@@ -154,7 +172,8 @@ class Keeper:
             if self._group is not None and not self._group.gone:
                 return
             spec = replace(self._wanted(), standby=self.config.standby_idle)
-            if machine.full(spec.world_size):
+            if full := machine.full(spec.world_size):
+                self.why_none = full
                 return
             self._group = Standby(self._runs.new_run(), spec)
             self._runs.watch_over(self._group.guard)
