@@ -23,6 +23,7 @@ _VARIABLES = {
     "nproc": "DDP_MAGIC_NPROC",
     "standby": "DDP_MAGIC_STANDBY",
     "standby_workers": "DDP_MAGIC_STANDBY_WORKERS",
+    "standby_limit": "DDP_MAGIC_STANDBY_LIMIT",
     "standby_idle": "DDP_MAGIC_STANDBY_IDLE",
 }
 
@@ -38,6 +39,9 @@ class Config(Configurable):
     )
     standby_workers = Int(
         None, allow_none=True, min=1, help="How many workers wait; as many as the last run had."
+    ).tag(config=True)
+    standby_limit = Int(
+        None, allow_none=True, min=0, help="How many may wait on this machine; one for each core."
     ).tag(config=True)
     standby_idle = Float(600.0, min=1, help="Seconds after which waiting workers leave.").tag(
         config=True

@@ -172,6 +172,12 @@ class Guard:
         """Have every worker write its stacks."""
         self._command("S")
 
+    def destroy(self) -> None:
+        """Kill the guard, which does not obey, and all that it guards."""
+        self._process.kill()
+        self.sweep()
+        self._process.wait()
+
     def dismiss(self) -> None:
         """Let the guard leave when its work is done, without removing anything."""
         self._command("X")

@@ -32,12 +32,14 @@ class Runs:
         current: The run that is going on, or None.
         last: The run that ended last, or None.
         results: What the last run left to be fetched, or None.
+        waiting: The guard of the standby, or None.
     """
 
     def __init__(self) -> None:
         self.current: Run | None = None
         self.last: Run | None = None
         self.results: Results | None = None
+        self.waiting: Guard | None = None
         self._number = 0
         self._home: KernelDir | None = None
         self._guards: list[Guard] = []
@@ -95,7 +97,8 @@ class Runs:
         if guard in self._guards:
             return
         for older in self._guards:
-            older.dismiss()
+            if older is not self.waiting:
+                older.dismiss()
         self._guards = [g for g in self._guards if not g.reaped()]
         self._guards.append(guard)
 

@@ -68,9 +68,8 @@ class Start:
 
     def undo(self) -> None:
         """Leave everything as it was: the run was refused."""
-        if self._group is not None:
-            self._keeper.put_back(self._group)
-        else:
+        self._keeper.put_back(self._group)
+        if self._group is None:
             self._runs.discard(self.run)
 
     def settle(self, plan: Prepared) -> Prepared:
@@ -103,5 +102,6 @@ class Start:
         self._keeper.expect(spec, ahead.preloadable(plan.definitions))
         if self._group is None:
             return Guard(self.run, spec)
+        self._runs.waiting = None
         self._group.go()
         return self._group.guard

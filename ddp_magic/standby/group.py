@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -106,10 +107,18 @@ class Standby:
         self._close()
 
     def discard(self) -> None:
-        """Kill it; its guard goes on watching over the directory."""
-        self._gone = True
+        """Kill it and remove its files; its guard goes on watching over the kernel's directory."""
         self.guard.kill()
         self._close()
+        threading.Thread(target=self._end, name="ddp_magic standby's end", daemon=True).start()
+
+    def _end(self) -> None:
+        end = time.monotonic() + _ANSWER
+        while not self.gone and time.monotonic() < end:
+            time.sleep(0.01)
+        if not self.gone:  # the guard itself hangs
+            self.guard.destroy()
+        self.run.remove()
 
     def _say(self, letter: bytes) -> None:
         for pipe in self._pipes:

@@ -56,7 +56,6 @@ class Keeper:
         self._first = first
         self._next: LaunchSpec | None = None
         self._group: Standby | None = None
-        self._discarded: list[Standby] = []
         self._unfit: set[str] = set()
         self._begun = False
         self._due = False
@@ -113,9 +112,10 @@ class Keeper:
             self._due = False
             if self._timer is not None:
                 self._timer.cancel()
-            if self._group is not None:
-                self._group.discard()
-                self._group = None
+            group, self._group = self._group, None
+            if group is not None:
+                self._runs.waiting = None
+                group.discard()
 
     # -- who ------------------------------------------------------------------------------------
 
@@ -135,9 +135,12 @@ class Keeper:
             group.call()
             return group
 
-    def put_back(self, group: Standby) -> None:
-        """Let a group wait on: the run was refused before it began."""
+    def put_back(self, group: Standby | None) -> None:
+        """Let the group that was claimed wait on: the run was refused before it began."""
         with self._lock:
+            if group is None:
+                self._due = self._group is None
+                return
             group.run.clear()
             self._group = group
 
@@ -146,8 +149,8 @@ class Keeper:
         self.why_cold = why or self.why_cold
         with contextlib.suppress(OSError, ValueError):
             self._unfit.update(group.preloaded()["unfit"])
+        self._runs.waiting = None
         group.discard()
-        self._discarded.append(group)
 
     # -- how ------------------------------------------------------------------------------------
 
@@ -164,18 +167,21 @@ class Keeper:
     def _start(self) -> None:
         """Start a group, unless something speaks against it; never an error."""
         with self._lock, contextlib.suppress(DdpError, OSError):
-            self._tidy()
             busy = self._runs.current is not None or os.getpid() != self._pid
             if not self._due or busy or not self.config.standby:
                 return
             self._due = False
-            if self._group is not None and not self._group.gone:
-                return
             spec = replace(self._wanted(), standby=self.config.standby_idle)
-            if full := machine.full(spec.world_size):
+            if self._group is not None and not self._group.differs(spec):
+                return
+            if self._group is not None:
+                self.refuse(self._group)
+                self._group = None
+            if full := machine.full(spec.world_size, self.config.standby_limit):
                 self.why_none = full
                 return
             self._group = Standby(self._runs.new_run(), spec)
+            self._runs.waiting = self._group.guard
             self._runs.watch_over(self._group.guard)
 
     def _wanted(self) -> LaunchSpec:
@@ -186,9 +192,3 @@ class Keeper:
         if size in (None, self._next.world_size):
             return self._next
         return replace(self._first(size), preload=self._next.preload)
-
-    def _tidy(self) -> None:
-        """Remove the directories of groups that are gone."""
-        for group in [g for g in self._discarded if g.gone]:
-            group.run.remove()
-            self._discarded.remove(group)

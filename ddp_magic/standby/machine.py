@@ -13,20 +13,26 @@ __all__ = ["full"]
 
 _EACH = 400 << 20
 """Bytes that a process with torch takes at most before it has done anything."""
+_ALWAYS = 8
+"""Workers that may wait on any machine that has the memory."""
 _SPARE = 0.25
 """Of the machine's memory: so much stays free."""
 
 
-def full(workers: int) -> str:
+def full(workers: int, limit: int | None) -> str:
     """Return why no further group of so many workers may wait; empty if it may.
 
     Counted over all users, by the name that waiting processes have: a class of 25 notebooks on one
     server must not fill it.
+
+    Args:
+        workers: How many.
+        limit: How many may wait on this machine in all; None for as many as it has cores.
     """
-    cores = os.cpu_count() or 1
+    limit = max(os.cpu_count() or 1, _ALWAYS) if limit is None else limit
     count = waiting()
-    if count + workers > max(cores, 2):
-        return f"{count} workers wait on this machine already, which has {cores} cores"
+    if count + workers > limit:
+        return f"{count} workers wait on this machine already, and {limit} may"
     if memory() - (workers + 1) * _EACH < _SPARE * total():
         return "memory is short"
     return ""

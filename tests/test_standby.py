@@ -1,0 +1,174 @@
+"""Runs that adopt workers which waited: what fits, what does not, and what is said."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ddp_magic.processes import descendants
+from ddp_magic.standby import machine
+from tests.notebook import Notebook, until
+from tests.standby import keeper_of, ready, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WHO = """\
+%%ddp --nproc 2 {options} -o pids,world
+import os, torch, torch.distributed as dist
+dist.init_process_group("gloo")
+found = [None, None]
+dist.all_gather_object(found, os.getpid())
+pids, world = sorted(found), dist.get_world_size()
+"""
+
+
+@pytest.fixture
+def warm(
+    capfd: pytest.CaptureFixture[str], nothing_left: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Notebook]:
+    """A notebook whose extension keeps workers waiting."""
+    monkeypatch.setenv("DDP_MAGIC_STANDBY", "1")
+    monkeypatch.setenv("DDP_MAGIC_STANDBY_LIMIT", "100")  # other tests' workers count too
+    made = Notebook(capfd)
+    yield made
+    made.close()
+
+
+def below(notebook: Notebook) -> list[int]:
+    """Return the processes of the group that waits."""
+    group = keeper_of(notebook.shell).group
+    assert group is not None
+    return descendants(group.guard.pid)
+
+
+def test_a_run_adopts_the_workers_that_waited_and_the_next_ones_start(warm: Notebook):
+    start(warm)
+    waited = below(warm)
+
+    shown = warm.run(WHO.format(options=""))
+    assert shown.error is None, shown.err
+    assert set(warm.ns["pids"]) < set(waited)
+    assert keeper_of(warm.shell).why_cold == ""
+
+    ready(warm)
+    again = below(warm)
+    assert not set(again) & set(waited)
+    warm.cells("lr, seen = 0.5, []\ndef f(x): return x * lr")
+    shown = warm.run("%%ddp --nproc 2 lr=2.0 -o seen\nseen.append(f(3))\nprint('here')\nseen[0]")
+    assert (shown.value, warm.ns["seen"], warm.ns["lr"]) == (6.0, [6.0], 0.5)
+    assert "here\n" in shown.out
+
+
+def test_what_a_run_asks_for_decides_whether_it_has_them(
+    warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    keeper = start(warm)
+
+    # what is refused costs nothing
+    assert "nope" in warm.run("%%ddp --nproc 2 nope=1\n1").told
+    assert warm.run("%%ddp --nproc 2\nlist(").error is not None
+    waited = below(warm)
+    assert keeper.ready()
+
+    # what is read late is told: the colours, the width, the working directory
+    warm.cells(f"import os\nos.chdir({str(tmp_path)!r})")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    told = warm.run(
+        "%%ddp --nproc 2 -o pid\n"
+        "import os\npid = os.getpid()\nos.getcwd(), os.environ.get('FORCE_COLOR')"
+    )
+    assert told.value == (str(tmp_path), "1")
+    assert warm.ns["pid"] in waited
+    monkeypatch.delenv("FORCE_COLOR")
+
+    # what a process reads when it starts is not
+    ready(warm)
+    waited = below(warm)
+    monkeypatch.setenv("LIBRARY_DEBUG", "2")
+    told = warm.run("%%ddp --nproc 2\nimport os\nos.environ['LIBRARY_DEBUG'], os.getpid()")
+    assert told.value[0] == "2"
+    assert told.value[1] not in waited
+    assert keeper.why_cold == "LIBRARY_DEBUG changed in the environment"
+
+    # a wish of the line's
+    ready(warm)
+    told = warm.run("%%ddp --nproc 2 --cold\nimport os\nos.getpid()")
+    assert told.value not in below(warm)
+    assert keeper.why_cold == "--cold"
+    told = warm.run("%%ddp --nproc 1\nimport os\nos.getpid()")
+    assert keeper.why_cold == "2 workers waited, and this run has 1"
+    ready(warm)
+    assert keeper.group is not None
+    assert keeper.group.spec.world_size == 1
+    waited = below(warm)
+    told = warm.run("%%ddp --nproc 1 --env A=1\nimport os\nos.environ['A']")
+    assert told.value == "1"
+    assert keeper.why_cold == "A changed in the environment"
+
+
+def test_a_module_of_the_job_is_not_the_one_that_was_imported_ahead(
+    warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    keeper = start(warm)
+    (tmp_path / "pickletools.py").write_text("mine = True\n")  # torch imports the interpreter's
+    monkeypatch.syspath_prepend(tmp_path)
+
+    told = warm.run("%%ddp --nproc 2\nimport pickletools\npickletools.mine")
+
+    assert told.value is True
+    assert keeper.why_cold == "pickletools is another module now"
+
+
+def test_settings_are_shown_set_and_obeyed(warm: Notebook):
+    shown = warm.run("%ddp_config")
+    assert "standby=True" in shown.out
+    assert "Seconds after which waiting workers leave" in shown.out
+    assert warm.run("%ddp_config standby=perhaps").told == (
+        "standby cannot be perhaps. Keep a worker group waiting, so that runs start at once. "
+        "Write standby=off."
+    )
+    assert "There is no setting speed. There are: nproc, standby," in (
+        warm.run("%ddp_config speed=1").told
+    )
+    assert "standby: none" in warm.run("%ddp_status").out
+
+    warm.cells("%ddp_config nproc=3 standby_idle=1000 standby_workers=1")
+    start(warm)
+    status = warm.run("%ddp_status").out
+    assert "Nothing has run yet.\nstandby: 1 workers wait since" in status
+    assert "with torch imported (" in status
+    assert warm.run("%%ddp\nimport os\nos.environ['WORLD_SIZE']").value == "3"
+
+    warm.cells("%ddp_config standby=off")
+    assert keeper_of(warm.shell).group is None
+    assert "standby=off" in warm.run("%ddp_status").out
+
+
+def test_waiting_workers_leave_after_a_while_and_the_next_run_is_cold(warm: Notebook):
+    warm.cells("%ddp_config standby_idle=1 standby_workers=1")
+    warm.cells("import torch")
+    keeper = keeper_of(warm.shell)
+    until(lambda: keeper.group is not None)
+    assert keeper.group is not None
+    group = keeper.group
+    until(lambda: group.gone)
+
+    assert warm.run("%%ddp --nproc 1\n1 + 1").value == 2
+    assert keeper.why_cold == "the waiting workers are gone"
+
+
+def test_no_more_workers_wait_than_the_machine_has_room_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(machine, "memory", lambda: 60 << 30)
+    monkeypatch.setattr(machine, "total", lambda: 64 << 30)
+    monkeypatch.setattr(machine, "waiting", lambda: 2)
+    assert machine.full(2, 4) == ""
+    assert machine.full(3, 4) == "2 workers wait on this machine already, and 4 may"
+    assert machine.full(6, None) == ""
+    assert machine.full(7, None) == "2 workers wait on this machine already, and 8 may"
+    monkeypatch.setattr(machine, "memory", lambda: 16 << 30)
+    assert machine.full(2, None) == "memory is short"
