@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -185,6 +186,7 @@ class Guard:
 
     def end(self) -> None:
         """Kill what runs, wait for the guard to remove this kernel's directory, and reap it."""
+        self._process.send_signal(signal.SIGCONT)  # should someone have stopped it
         self._close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(15)

@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DdpMagics", "load", "unload"]
 
-_FIRST = 2
-"""How many workers wait at most before the first run."""
-
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -181,17 +178,10 @@ class DdpMagics(Magics):
         return value
 
     def _likely(self, size: int | None) -> LaunchSpec:
-        """Return what a run without options would start, of at most two workers, or of `size`."""
         import_module("ddp_magic.run")  # the first run needs it, and nobody waits for it now
-        from ddp_magic.prepare import place
-        from ddp_magic.start import spec_for
+        from ddp_magic.start import likely
 
-        asked = options.parse("" if size is None else f"--nproc {size}")
-        placement = place(asked, self.settings.nproc)
-        if size is None and placement.world_size > _FIRST:
-            asked = options.parse(f"--nproc {_FIRST}")
-            placement = place(asked, None)
-        return spec_for(asked, placement, columns=100, colour=False)
+        return likely(size, self.settings.nproc)
 
     def _current(self) -> Run:
         if self.runs.current is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from ddp_magic.removal import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from ddp_magic.launch import Guard
     from ddp_magic.results.load import Results
@@ -119,13 +121,20 @@ class Runs:
     def _drop_old_logs(self) -> None:
         """Remove the oldest runs' logs while all logs together are too large."""
         assert self._home is not None
-        sizes = {
-            run: sum(f.stat().st_size for f in run.rglob("*") if f.is_file())
-            for run in self._home.runs()
-        }
+        sizes = {run: _bytes_below(run) for run in self._home.runs()}
         oldest_first = sorted(sizes, key=lambda path: int(path.name.rpartition("-")[2]))
         for run in oldest_first[:-1]:
             if sum(sizes.values()) <= _LOG_BYTES:
                 return
             shutil.rmtree(run, ignore_errors=True)
             del sizes[run]
+
+
+def _bytes_below(folder: Path) -> int:
+    """Return the bytes of the files in a directory, which may be removed meanwhile."""
+    found = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found += os.lstat(os.path.join(place, name)).st_size
+    return found

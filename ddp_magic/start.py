@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING
 from ddp_magic.documents import encoded
 from ddp_magic.environment import environment
 from ddp_magic.launch import Guard, LaunchSpec
-from ddp_magic.options import Options, torchrun_argv
+from ddp_magic.options import parse, torchrun_argv
+from ddp_magic.prepare import place
 from ddp_magic.standby import ahead, birth
 
 if TYPE_CHECKING:
     from ddp_magic.devices import Placement
+    from ddp_magic.options import Options
     from ddp_magic.prepare import Prepared
     from ddp_magic.runs import Runs
     from ddp_magic.shell import Shell
     from ddp_magic.standby import Keeper
 
-__all__ = ["Start", "spec_for"]
+__all__ = ["Start", "likely", "spec_for"]
+
+_FIRST = 2
+"""How many workers wait at most before the first run."""
 
 
 def spec_for(line: Options, placement: Placement, *, columns: int, colour: bool) -> LaunchSpec:
@@ -42,6 +47,20 @@ def spec_for(line: Options, placement: Placement, *, columns: int, colour: bool)
         cwd=os.getcwd(),
         inherited=birth.inherited(),
     )
+
+
+def likely(size: int | None, nproc: int | None) -> LaunchSpec:
+    """Return what a run without options would start.
+
+    Args:
+        size: Of so many workers; None for as many as there would be, two at most.
+        nproc: The user's setting.
+    """
+    line = parse("" if size is None else f"--nproc {size}")
+    placement = place(line, nproc)
+    if size is None and placement.world_size > _FIRST:
+        return likely(_FIRST, None)
+    return spec_for(line, placement, columns=100, colour=False)
 
 
 class Start:
@@ -76,11 +95,11 @@ class Start:
         """Make sure of the standby; where it does not answer, return the plan for a cold run."""
         if self._group is None or self._group.present():
             return plan
-        self._keeper.refuse(self._group, "the waiting workers did not answer")
-        self._group = None
-        old, self.run = self.run, self._runs.new_run()
-        old.move(self.run)
-        return replace(plan, run=self.run)
+        new = self._runs.new_run()
+        self.run.move(new)  # before what is refused is removed
+        hung, self._group, self.run = self._group, None, new
+        self._keeper.refuse(hung, "the waiting workers did not answer")
+        return replace(plan, run=new)
 
     def launch(self, plan: Prepared, *, colour: bool) -> Guard:
         """Start the run's processes, or give those that wait their job.

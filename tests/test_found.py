@@ -171,6 +171,14 @@ FOUND = {
         "try:\n    b['k'] = 0\nexcept NameError:\n    b = list[int].__origin__",
         "b",
     ),
+    "a submodule of a module that a value holds": (
+        "import xml.dom.minidom\ndef f(): pass\nf.x = xml",
+        "f.x.dom.minidom.__name__",
+    ),
+    "a name that stands in a default": (
+        "n = 3\ndef f(name='n', *, other='m'): return globals().get(name), globals().get(other)\nm = 4",
+        "f()",
+    ),
     "what a timed cell sets": (
         "%%time\nimport own_lib\nown_lib.LIMIT = 77",
         "own_lib.LIMIT",

@@ -108,6 +108,7 @@ class Collector:
         emitter.emit_value(FINAL, state, How.FINAL, finished())
         sent = emitter.segments.close(dry=dry)
         listing = self._listing()
+        held = self._submodules.below(emitter.modules, self._names_in_code())
         return Definitions(
             cell=self._cell,
             body=self._shown,
@@ -117,7 +118,7 @@ class Collector:
             classes=listing.classes,
             filenames=self._texts.filenames,
             flags=self._flags,
-            modules=tuple(self._modules),
+            modules=(*self._modules, *held),
             path=tuple(search_path()),
             argv=self._argv,
             segments=tuple(emitter.segments.names),
@@ -210,6 +211,9 @@ class Collector:
             if module and made_by_hand(module) and not self._emitter.known(key):
                 self._emitter.emit_value(key, module, How.STATE, taken(key))
 
+    def _names_in_code(self) -> frozenset[str]:
+        return frozenset(name for code in self._seen for name in facts(code).names)
+
     def _packages(self) -> set[str]:
         lines = [item.text for item in self._emitter.items if item.how is How.IMPORT]
         imported = {line.split()[1].partition(".")[0] for line in lines}
@@ -218,7 +222,7 @@ class Collector:
     def _refuse_reached(self) -> None:
         """Refuse a function that sets what the launcher has set, if something calls its name."""
         suspects = [code for code in self._seen if any(map(rules.is_address, facts(code).strings))]
-        called = {n for code in self._seen for n in facts(code).names} if suspects else set[str]()
+        called = self._names_in_code() if suspects else frozenset[str]()
         for code in suspects:
             found = self._texts.definition(code)
             if found and (code.co_name in called or code.co_name.startswith("__")):

@@ -64,6 +64,7 @@ class Emitter:
         self._states: dict[str, Progress] = {}
         self._whys: dict[str, str] = {}
         self.packages: set[str] = set()
+        self.modules: set[str] = set()
         self.made: dict[int, str] = {}
         self.segments = Segments(run, self._sender)
         self.items: list[Item] = []
@@ -81,6 +82,7 @@ class Emitter:
             filename=self._texts.label,
             by_value=self._note_by_value,
             packages=self.packages,
+            modules=self.modules,
             imported=imported_objects(self.space, self._history, self.emit),
             made=self.made,
         )
@@ -195,6 +197,7 @@ class Emitter:
         self.objects[name] = obj
         self.queue.add(*(func.__code__ for func in proof.code))
         self._note_annotations(obj)
+        self._note_words([(func.__defaults__, func.__kwdefaults__) for func in proof.code])
         self._add(
             Item(
                 name=name,

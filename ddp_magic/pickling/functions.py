@@ -17,7 +17,7 @@ import cloudpickle
 from ddp_magic.pickling import cloud, rebuild
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["NAMESPACE", "Submodules", "library", "reduce", "reduce_cell", "reduce_code"]
 
@@ -100,6 +100,10 @@ class Submodules:
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, list[str]]] = {}
+
+    def below(self, roots: Iterable[str], names: frozenset[str]) -> list[str]:
+        """Name those of several modules; values hold these, and code reaches on from there."""
+        return [module for root in sorted(roots) for module in self.used(root, names)]
 
     def used(self, root: str, names: frozenset[str]) -> list[str]:
         """Name the imported submodules of `root` that all of `names` lead to."""

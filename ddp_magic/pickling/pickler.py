@@ -133,9 +133,12 @@ class Pickler(cloudpickle.Pickler):
 
     def _note_package(self, obj: Any) -> None:
         """Remember whose function, class or module it is: cells may have changed that package."""
-        name = getattr(obj, "__name__" if type(obj) is ModuleType else "__module__", None)
+        is_module = type(obj) is ModuleType
+        name = getattr(obj, "__name__" if is_module else "__module__", None)
         if isinstance(name, str):
             self.sender.packages.add(name.partition(".")[0])
+            if is_module:
+                self.sender.modules.add(name)
 
     def _reduce(self, obj: Any, kind: type) -> Any:
         if isinstance(obj, type):

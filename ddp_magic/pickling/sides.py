@@ -57,6 +57,8 @@ class Sender:
     """Objects (by id) that the receiver imports; called where one is met, each tells its name."""
     packages: set[str] = field(default_factory=set[str])
     """Top-level packages whose types were written."""
+    modules: set[str] = field(default_factory=set[str])
+    """Modules that were written, by reference."""
 
     def with_blobs(self, blobs: BlobWriter) -> Self:
         """Return the same with another place for buffers."""

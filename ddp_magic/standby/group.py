@@ -91,14 +91,14 @@ class Standby:
         """Wait until all workers have answered; False where one hangs or is gone."""
         end = time.monotonic() + _ANSWER
         worked = -1.0
-        while len(self._here) < self.spec.world_size:
-            if self.gone or time.monotonic() > end:
-                return False
+        while not self.gone and time.monotonic() < end:
+            if len(self._here) == self.spec.world_size:
+                return True
             self.guard.wait(0.02)
             if not self.ready and (now := self._worked()) > worked:
                 worked = now
                 end = time.monotonic() + _ANSWER
-        return True
+        return False
 
     def go(self) -> None:
         """Let the workers begin: their job is written."""
@@ -116,7 +116,7 @@ class Standby:
         end = time.monotonic() + _ANSWER
         while not self.gone and time.monotonic() < end:
             time.sleep(0.01)
-        if not self.gone:  # the guard itself hangs
+        if not self._gone:  # the guard hangs or was killed
             self.guard.destroy()
         self.run.remove()
 

@@ -95,6 +95,8 @@ class Keeper:
                 self._group = None
                 self.refuse(group)
         self._due = self._due or (self.config.standby and has_torch() and self._group is None)
+        if self._due:
+            self._start_after(_AFTER_LOAD)
 
     def status(self) -> str:
         """Return a line on what waits."""
@@ -107,7 +109,12 @@ class Keeper:
         self._due = True
 
     def close(self) -> None:
-        """Start no more, and kill what waits."""
+        """Start no more, and kill what waits.
+
+        Does nothing in a fork of the kernel, whose exit hooks are copies of the kernel's.
+        """
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             self._due = False
             if self._timer is not None:

@@ -172,7 +172,7 @@ class _Picture:
             "defaults": func.__defaults__,
             "named": func.__kwdefaults__,
             "hints": func.__annotations__,
-            "dict": func.__dict__,
+            "dict": {n: v for n, v in func.__dict__.items() if n != "_clear_cache"},
             "closure": dict(_closed(func)),
             "line": func.__code__.co_firstlineno,
         }
