@@ -197,7 +197,7 @@ class Emitter:
         self.objects[name] = obj
         self.queue.add(*(func.__code__ for func in proof.code))
         self._note_annotations(obj)
-        self._note_words([(func.__defaults__, func.__kwdefaults__) for func in proof.code])
+        self._note_words([d for f in proof.code for d in (f.__defaults__, f.__kwdefaults__) if d])
         self._add(
             Item(
                 name=name,

@@ -66,6 +66,7 @@ class Guard:
     def main(self) -> None:
         """Watch over the run, then over its directory until the kernel needs neither."""
         if os.getppid() != self.kernel:
+            remove_runs(self.run.path.parent)  # the guard before has left it to us already
             return
         subreaper()
         lock = os.open(self.run.path.parent / "lock", os.O_RDONLY | os.O_CLOEXEC)

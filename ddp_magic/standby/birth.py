@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,12 @@ LATE = frozenset({"COLUMNS", "CUDA_VISIBLE_DEVICES", "FORCE_COLOR", "LINES", "NO
 
 CUDA reads its own at cuInit, which no standby has called. Tested by `test_standby_likeness`.
 """
-_STATUS = ("Umask:", "SigBlk:", "SigIgn:", "Groups:", "Seccomp:")
+_STATUS = ("Umask:", "SigIgn:", "Groups:", "Seccomp:")
+_HANDLED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGTERM)
+"""What the guard handles, so that agent and workers have the defaults (`guard.wake`).
+
+ipykernel ignores SIGINT between two cells, when the first standby starts.
+"""
 
 
 def inherited() -> dict[str, Any]:
@@ -37,8 +43,19 @@ def inherited() -> dict[str, Any]:
         found["the scheduling policy"] = os.sched_getscheduler(0)
         found["the cgroup"] = Path("/proc/self/cgroup").read_text()
         status = Path("/proc/self/status").read_text().splitlines()
-        found["umask or signals"] = [line for line in status if line.startswith(_STATUS)]
+        found["umask or signals"] = [
+            *(_inherited(line) for line in status if line.startswith(_STATUS)),
+            # this thread's, as a child has it; /proc tells of the main thread
+            sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
+        ]
     return found
+
+
+def _inherited(line: str) -> str:
+    name, _, value = line.partition(":")
+    if name != "SigIgn":
+        return line
+    return f"{name}: {int(value, 16) & ~sum(1 << (number - 1) for number in _HANDLED):x}"
 
 
 _LIMITS = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
