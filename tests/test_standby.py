@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ddp_magic.launch import LaunchSpec
 from ddp_magic.processes import descendants
-from ddp_magic.standby import machine
+from ddp_magic.standby import birth, machine
 from tests.notebook import Notebook, until
 from tests.standby import keeper_of, ready, start
 
@@ -66,11 +68,12 @@ def test_a_run_adopts_the_workers_that_waited_and_the_next_ones_start(warm: Note
 def test_what_a_run_asks_for_decides_whether_it_has_them(
     warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
+    warm.cells("%ddp_config standby_workers=1")
     keeper = start(warm)
 
     # what is refused costs nothing
-    assert "nope" in warm.run("%%ddp --nproc 2 nope=1\n1").told
-    assert warm.run("%%ddp --nproc 2\nlist(").error is not None
+    assert "nope" in warm.run("%%ddp --nproc 1 nope=1\n1").told
+    assert warm.run("%%ddp --nproc 1\nlist(").error is not None
     waited = below(warm)
     assert keeper.ready()
 
@@ -78,46 +81,66 @@ def test_what_a_run_asks_for_decides_whether_it_has_them(
     warm.cells(f"import os\nos.chdir({str(tmp_path)!r})")
     monkeypatch.setenv("FORCE_COLOR", "1")
     told = warm.run(
-        "%%ddp --nproc 2 -o pid\n"
-        "import os\npid = os.getpid()\nos.getcwd(), os.environ.get('FORCE_COLOR')"
+        "%%ddp --nproc 1\nimport os\nos.getcwd(), os.environ.get('FORCE_COLOR'), os.getpid()"
     )
-    assert told.value == (str(tmp_path), "1")
-    assert warm.ns["pid"] in waited
+    assert told.value[:2] == (str(tmp_path), "1")
+    assert told.value[2] in waited
     monkeypatch.delenv("FORCE_COLOR")
 
-    # what a process reads when it starts is not
+    # a wish of the line's leaves what waits to the next run
     ready(warm)
     waited = below(warm)
+    told = warm.run("%%ddp --nproc 1 --cold\nimport os\nos.getpid()")
+    assert told.value not in waited
+    assert keeper.why_cold == "--cold"
+
+    # what a process reads when it starts cannot be told
     monkeypatch.setenv("LIBRARY_DEBUG", "2")
-    told = warm.run("%%ddp --nproc 2\nimport os\nos.environ['LIBRARY_DEBUG'], os.getpid()")
+    told = warm.run("%%ddp --nproc 1\nimport os\nos.environ['LIBRARY_DEBUG'], os.getpid()")
     assert told.value[0] == "2"
     assert told.value[1] not in waited
     assert keeper.why_cold == "LIBRARY_DEBUG changed in the environment"
 
-    # a wish of the line's
     ready(warm)
-    told = warm.run("%%ddp --nproc 2 --cold\nimport os\nos.getpid()")
-    assert told.value not in below(warm)
-    assert keeper.why_cold == "--cold"
-    told = warm.run("%%ddp --nproc 1\nimport os\nos.getpid()")
-    assert keeper.why_cold == "2 workers waited, and this run has 1"
-    ready(warm)
-    assert keeper.group is not None
-    assert keeper.group.spec.world_size == 1
-    waited = below(warm)
-    told = warm.run("%%ddp --nproc 1 --env A=1\nimport os\nos.environ['A']")
-    assert told.value == "1"
-    assert keeper.why_cold == "A changed in the environment"
+    warm.run("%%ddp --nproc 2\n1")
+    assert keeper.why_cold == "1 workers waited, and this run has 2"
+
+
+DIFFERENT = {
+    "1 workers waited, and this run has 2": {"world_size": 2},
+    "--restarts or --torchrun is another": {"torchrun": ("--role=x",)},
+    "B, C changed in the environment": {"environ": {"A": "1", "C": "1", "COLUMNS": "3"}},
+    "the CPUs it may use changed": {"inherited": {"the CPUs it may use": {1}}},
+    "": {
+        "environ": {"A": "1", "B": "1", "CUDA_VISIBLE_DEVICES": "GPU-1"},
+        "grace": 7.0,
+        "cwd": "/",
+    },
+}
+
+
+@pytest.mark.parametrize("why", DIFFERENT)
+def test_what_speaks_against_processes_that_started_earlier(why: str):
+    born = LaunchSpec(
+        world_size=1, restarts=0, grace=30.0, torchrun=(), environ={"A": "1", "B": "1"}, cwd="/tmp",
+        inherited={"the CPUs it may use": {0, 1}},
+    )  # fmt: skip
+    now = replace(born, **{"inherited": born.inherited, **DIFFERENT[why]})
+
+    assert birth.differs(born, now) == why
+    if not why:
+        assert birth.late(born, now) == {"CUDA_VISIBLE_DEVICES": "GPU-1"}
 
 
 def test_a_module_of_the_job_is_not_the_one_that_was_imported_ahead(
     warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
+    warm.cells("%ddp_config standby_workers=1")
     keeper = start(warm)
     (tmp_path / "pickletools.py").write_text("mine = True\n")  # torch imports the interpreter's
     monkeypatch.syspath_prepend(tmp_path)
 
-    told = warm.run("%%ddp --nproc 2\nimport pickletools\npickletools.mine")
+    told = warm.run("%%ddp --nproc 1\nimport pickletools\npickletools.mine")
 
     assert told.value is True
     assert keeper.why_cold == "pickletools is another module now"
@@ -141,7 +164,7 @@ def test_settings_are_shown_set_and_obeyed(warm: Notebook):
     status = warm.run("%ddp_status").out
     assert "Nothing has run yet.\nstandby: 1 workers wait since" in status
     assert "with torch imported (" in status
-    assert warm.run("%%ddp\nimport os\nos.environ['WORLD_SIZE']").value == "3"
+    assert "would run on 3 workers" in warm.run("%%ddp --show\n1").out
 
     warm.cells("%ddp_config standby=off")
     assert keeper_of(warm.shell).group is None

@@ -1,0 +1,49 @@
+"""A worker that waited is as one that was started for the run, item by item."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+OF_MODULES = {"loggers", "status"}
+"""What differs where the cell imports nothing: torch's own loggers and numpy's idle thread."""
+
+
+def told(*options: str) -> dict[str, Any]:
+    """Return what both kinds of workers find, in a process of its own."""
+    environ = {**os.environ, "DDP_MAGIC_STANDBY": "1", "DDP_MAGIC_STANDBY_LIMIT": "100"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.likeness", *options],
+        cwd=ROOT, env=environ, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_cold_and_warm_cannot_be_told_apart():
+    found = told("torch", "nothing")
+
+    assert (found["torch warm why"], found["nothing warm why"]) == ("", "")
+    assert found["torch cold"] == found["torch warm"]
+    cold, warm = found["nothing cold"], found["nothing warm"]
+    assert {n: v for n, v in cold.items() if n not in OF_MODULES} == {
+        n: v for n, v in warm.items() if n not in OF_MODULES
+    }
+    assert _apart_from_threads(cold) == _apart_from_threads(warm)
+
+
+def test_neither_can_those_of_an_ordinary_user():
+    found = told("torch", "--ordinary")
+
+    assert int(found["powers"], 16) == 0
+    assert found["torch warm why"] == ""
+    assert found["torch cold"] == found["torch warm"]
+
+
+def _apart_from_threads(found: dict[str, Any]) -> list[str]:
+    return [line for line in found["status"] if not line.startswith("Threads:")]
