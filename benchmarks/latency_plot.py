@@ -46,35 +46,41 @@ def segments(samples: list[dict[str, Any]]) -> list[tuple[str, float]]:
 
 
 def draw(ways: dict[str, list[tuple[str, float]]], path: Path) -> None:
-    """Draw one bar a way and write the picture."""
+    """Draw one bar a way, each on its own scale, and write the picture."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     colours = dict(zip(LABELS.values(), plt.get_cmap("tab20").colors, strict=False))
-    longest = max(sum(seconds for _, seconds in parts) for parts in ways.values())
-    figure, axes = plt.subplots(figsize=(11, 1.9 + 0.9 * len(ways)), layout="constrained")
-    seen: set[str] = set()
-    for row, parts in enumerate(ways.values()):
-        left = 0.0
-        for label, seconds in parts:
-            axes.barh(
-                row, seconds, 0.6, left=left, color=colours[label], edgecolor="white",
-                linewidth=0.5, label=None if label in seen else label,
-            )  # fmt: skip
-            if seconds > 0.03 * longest:
-                axes.text(left + seconds / 2, row, f"{seconds:.2f}", ha="center", va="center")
-            seen.add(label)
-            left += seconds
-        axes.text(left + 0.01 * longest, row, f"{left:.2f} s", va="center", weight="bold")
-    axes.set_yticks(range(len(ways)), list(ways))
-    axes.invert_yaxis()
-    axes.set_xlim(0, longest * 1.1)
-    axes.set_xlabel("seconds since Enter; medians, 2 gloo workers")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=7, frameon=False, fontsize="small")
+    size = (11, 1.2 + 1.7 * len(ways))
+    figure, rows = plt.subplots(len(ways), figsize=size, squeeze=False, layout="constrained")
+    for axes, (name, parts) in zip(rows[:, 0], ways.items(), strict=True):
+        _bar(axes, parts, colours)
+        axes.set_title(f"{name}: {sum(seconds for _, seconds in parts):.2f} s", loc="left")
+    rows[-1, 0].set_xlabel("seconds since Enter; medians, 2 gloo workers; each bar has its scale")
+    used = [label for label in LABELS.values() if any(label in dict(p) for p in ways.values())]
+    patches = [mpl.patches.Patch(color=colours[label], label=label) for label in used]
+    figure.legend(
+        handles=patches, loc="outside lower center", ncols=7, frameon=False, fontsize="small"
+    )
     figure.savefig(path, dpi=150)
+
+
+def _bar(axes: Any, parts: list[tuple[str, float]], colours: dict[str, Any]) -> None:
+    """Draw one way's bar, with the seconds where they have room."""
+    whole = sum(seconds for _, seconds in parts)
+    left = 0.0
+    for label, seconds in parts:
+        colour = colours[label]
+        axes.barh(0, seconds, left=left, color=colour, edgecolor="white", linewidth=0.5)
+        if seconds > 0.04 * whole:
+            shown = f"{seconds:.3f}" if whole < 1 else f"{seconds:.2f}"
+            axes.text(left + seconds / 2, 0, shown, ha="center", va="center", fontsize="small")
+        left += seconds
+    axes.set_xlim(0, whole)
+    axes.set_yticks([])
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
 def main(source: str, target: str) -> str | None:
