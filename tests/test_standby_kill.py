@@ -1,4 +1,4 @@
-"""Workers that wait in a real kernel: what dies with them and with it, and what a next cell does."""
+"""Workers that wait in a real kernel: what dies with it, and what a cell does without them."""
 
 from __future__ import annotations
 
@@ -11,128 +11,19 @@ import pytest
 
 from ddp_magic.processes import marked, start_time, wait_gone
 
-from .kernels import Kernel, kernel
+from .kernels import kernel
 from .notebook import until
+from .standby_kernel import FORK, KINDS, Waiting, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [pytest.mark.kernel, pytest.mark.workers]
 
-LOAD = """
-import os, time
-from ddp_magic import magic
-from ddp_magic.standby import keeper as _keeper
-_keeper._AFTER_LOAD = 0.05
-%load_ext ddp_magic
-magics = magic._loaded[id(get_ipython())]
-keeper = magics.standby
-"""
-# Most tests here do without torch in the workers: half of what a group costs.
-LIGHT = """
-from dataclasses import replace
-wanted = keeper._wanted
-keeper._wanted = lambda: replace(wanted(), preload=())
-"""
-READY = """
-end = time.monotonic() + 30
-while not keeper.ready() and time.monotonic() < end: time.sleep(0.01)
-print(keeper.ready(), keeper.group and keeper.group.run.path)
-"""
-HANG = """%%ddp --nproc 1 --grace 3
-import subprocess, time
-import torch.distributed as dist
-dist.init_process_group()
-subprocess.Popen(["sleep", "600"])
-subprocess.Popen(["setsid", "-f", "sleep", "600"]).wait()
-def hang(data):
-    open({ready!r}, "w").close()
-    time.sleep(600)
-hang(array)
-"""
-KINDS = {"guard": "guard/__main__.py", "agent": "ddp_magic/agent.py", "worker": "worker/boot.py"}
-
-
-class Notebook:
-    """A kernel whose extension keeps workers waiting.
-
-    Attributes:
-        kernel: The kernel.
-        place: Where its runs have their directory.
-        blobs: Where the ranks' data lies: not in the run's directory.
-    """
-
-    def __init__(self, kernel: Kernel, place: Path, blobs: Path) -> None:
-        self.kernel = kernel
-        self.place = place
-        self.blobs = blobs
-        self.seen: set[int] = set()
-        self._hangs = 0
-
-    def says(self, code: str) -> str:
-        """Run a cell that must succeed; return what it showed."""
-        status, shown = self.kernel.run(code)
-        assert status == "ok", shown
-        return shown.strip()
-
-    def load(self, then: str = LIGHT) -> None:
-        """Load the extension, which soon starts the first workers."""
-        self.says(LOAD + then)
-
-    def wait(self) -> dict[str, list[int]]:
-        """Wait until workers wait; return the processes of their group by kind."""
-        ready, _, path = self.says(READY).partition(" ")
-        assert ready == "True", path
-        return self.by_kind(Path(path))
-
-    def by_kind(self, run: Path) -> dict[str, list[int]]:
-        """Return the processes of a run by kind."""
-        pids = marked(run)
-        self.seen.update(pids)
-        return {k: [p for p in pids if part in _command(p)] for k, part in KINDS.items()}
-
-    def hang(self) -> dict[str, list[int]]:
-        """Start a cell that hangs, with data and children, on the workers that wait."""
-        waited = self.wait()
-        self.says("import numpy\narray = numpy.ones(4_000_000)")
-        run = Path(self.says("print(keeper.group.run.path)"))
-        self._hangs += 1
-        ready = self.place.parent / f"{self.place.name}.{self._hangs}"
-        self.request = self.kernel.start(HANG.format(ready=str(ready)))
-        until(ready.exists)
-        found = self.by_kind(run)
-        assert found == waited
-        assert [*self.blobs.iterdir()]
-        return found
-
-    def fails(self) -> None:
-        """Wait for the end of the cell that hung: its processes were killed."""
-        status, shown = self.kernel.finish(self.request)
-        assert (status, "killed" in shown) == ("error", True), shown
-
-    def nothing_is_left(self) -> None:
-        """Fail unless all of this kernel's extension has gone or goes now."""
-        homes = {p.name for p in self.place.glob("ddp_magic-*")}
-        assert wait_gone([*self.seen, *marked(self.place)], 10) == []
-        until(lambda: not [*self.place.glob("ddp_magic-*"), *self.blobs.iterdir()], 10)
-        words = {*homes, *(f"_{pid}_" for pid in self.seen)}
-        assert not [n for n in os.listdir("/dev/shm") if any(word in n for word in words)]  # noqa: S108
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
 
 def _send(number: signal.Signals, *pids: int) -> None:
     for pid in pids:
         os.kill(pid, number)
-
-
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.fixture
@@ -148,10 +39,10 @@ def settings(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def notebook(settings: Path, nothing_left: Path) -> Iterator[Notebook]:
+def notebook(settings: Path, nothing_left: Path) -> Iterator[Waiting]:
     """A kernel with the extension loaded."""
     with kernel() as made:
-        found = Notebook(made, nothing_left, settings)
+        found = Waiting(made, nothing_left, settings)
         found.load()
         yield found
 
@@ -176,7 +67,7 @@ def test_workers_that_wait_leave_when_they_are_not_wanted_any_more(notebook):
     notebook.nothing_is_left()
 
     notebook.kernel.client.wait_for_ready(timeout=60)
-    notebook.load(then="")  # and that kernel dies while its workers import
+    notebook.load(torch=True)  # and that kernel dies while its workers import
     until(lambda: any("libtorch" in _maps(p) for p in marked(notebook.place)))
     assert notebook.says("print(keeper.ready())") == "False"
     notebook.seen.update(marked(notebook.place))
@@ -209,7 +100,9 @@ def test_a_cell_runs_cold_where_the_waiting_workers_were_killed_or_stopped(noteb
         victim = group[kind][0]
         _send(number, victim)
         if number == signal.SIGSTOP:
-            until(lambda pid=victim: _state(pid) == "T")
+            until(lambda pid=victim: state(pid) == "T")
+        else:
+            until(lambda pid=victim: start_time(pid) is None)
         shown = notebook.says("%%ddp --nproc 2\nimport os\n6 * int(os.environ['WORLD_SIZE'])")
 
         assert shown.endswith("12"), (kind, number)
@@ -224,12 +117,11 @@ def test_a_cell_runs_cold_where_the_waiting_workers_were_killed_or_stopped(noteb
 def test_workers_of_two_kernels_do_not_disturb_each_other(notebook, settings, tmp_path):
     os.environ["TMPDIR"] = str(tmp_path)  # the fixture puts it back
     with kernel() as made:
-        other = Notebook(made, tmp_path, settings)
+        other = Waiting(made, tmp_path, settings)
         other.load()
         for each in (other, notebook):
             waited = each.wait()["worker"]
-            fork = "if not (pid := os.fork()):\n    magics.close()\n    os._exit(0)\nos.waitpid(pid, 0)"
-            each.says(fork)  # a fork of the kernel runs copies of the kernel's exit hooks
+            each.says(FORK)
             each.says("%%ddp --nproc 1 -o pid\nimport os\npid = os.getpid()")
             assert each.says("print(pid, keeper.why_cold)") == str(waited[0])
         other.wait()
