@@ -172,6 +172,7 @@ def notebook(python: Path, place: Path, **environ: str) -> Iterator[Notebook]:
             "IPYTHONDIR": str(home / "ipython"),
             "JUPYTER_PLATFORM_DIRS": "1",
             "CUDA_VISIBLE_DEVICES": "",
+            "DDP_MAGIC_STANDBY_LIMIT": "64",  # the others' kernels must not keep ours from waiting
             _MARK: token,
             **environ,
         },

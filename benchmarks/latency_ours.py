@@ -74,7 +74,7 @@ def settle(book: Notebook) -> None:
     end = time.monotonic() + PATIENCE
     while not book.ask(f"{MAGICS}.standby.ready()"):
         if time.monotonic() > end:
-            raise CellFailed(f"no standby was ready in {PATIENCE:g} s")
+            raise CellFailed(f"after {PATIENCE:g} s: {book.ask(f'{MAGICS}.standby.status()')}")
         time.sleep(0.2)
 
 
@@ -171,7 +171,8 @@ def many(place: Path, rounds: int) -> dict[str, Any]:
     with ExitStack() as stack:
         books: dict[str, Notebook] = {}
         for name, flags in cells.items():
-            books[name] = stack.enter_context(notebook(PYTHON, place))
+            environ = {"DDP_MAGIC_STANDBY": "1" if name == "warm" else "0"}
+            books[name] = stack.enter_context(notebook(PYTHON, place, **environ))
             books[name].run(f"{IMPORTS}\n%load_ext ddp_magic")
             cells[name] = f"%%ddp --nproc 8{flags} -o moments\n{BODY}"
             books[name].run(cells[name])
