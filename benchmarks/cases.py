@@ -1,10 +1,13 @@
 """Tries collection cases and counts: what the body prints in a rank is what it prints in the shell.
 
     python benchmarks/cases.py [FILE...] [--how collector|first|last] [--only GLOB] [--level L]
+    python benchmarks/cases.py [FILE...] [--how first|last] --standby|--compare
     python benchmarks/cases.py FILE --record
 
 ``collector`` runs what was collected in a fresh process, without a launcher; ``first`` and ``last``
 use the real magic, loaded before or after the notebook's cells. Without a file: the tests' own.
+With ``--standby`` a worker has waited, for ``first`` since before the notebook's cells; with
+``--compare`` each case runs both ways, and what differs is told.
 ``--record`` stores what one real shell prints as the expectation.
 """
 
@@ -37,6 +40,8 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="a pattern of ids")
     parser.add_argument("--level", choices=cases.LEVELS)
     parser.add_argument("--record", action="store_true")
+    parser.add_argument("--standby", action="store_true")
+    parser.add_argument("--compare", action="store_true")
     options = parser.parse_args()
     files = options.files or sorted((ROOT / "tests" / "data").glob("cases_*.json"))
     chosen = [
@@ -49,15 +54,42 @@ def main() -> int:
     describe()
     missing = [case["id"] for case in chosen if not cases.possible(case)]
     todo = [case for case in chosen if case["id"] not in missing]
-    results: dict[str, Result] = {}
-    for start in range(0, len(todo), _MANY):
-        group = todo[start : start + _MANY]
-        results.update(attempt(group, options.how))
-        tell_faults(group, results)
-    tell(todo, results, options.how)
+    bad = False
+    tried: list[dict[str, Result]] = []
+    for how in ways(options):
+        results: dict[str, Result] = {}
+        for start in range(0, len(todo), _MANY):
+            group = todo[start : start + _MANY]
+            results.update(attempt(group, how))
+            tell_faults(group, results)
+        tell(todo, results, how)
+        tried.append(results)
+        bad = bad or any(cases.fault(case, results[case["id"]]) for case in todo)
     if missing:
         print(f"left out, as what they require is not installed: {', '.join(missing)}")
-    return any(cases.fault(case, results[case["id"]]) for case in todo)
+    return (options.compare and compare(*tried)) or bad
+
+
+def ways(options: argparse.Namespace) -> list[str]:
+    """Return the ways in which the case server is to try all cases, one after the other."""
+    if not options.standby and not options.compare:
+        return [options.how]
+    cold = "first" if options.how == "first" else "last"
+    warm = {"first": "early", "last": "late"}[cold]
+    return [cold, warm] if options.compare else [warm]
+
+
+def compare(cold: dict[str, Result], warm: dict[str, Result]) -> bool:
+    """Tell which cases came to something else on a worker that had waited."""
+    shown = {
+        name: [(cases.normal(r.out), first(r.error), r.err) for r in (cold[name], warm[name])]
+        for name in cold
+    }
+    different = [name for name, (one, other) in shown.items() if one != other]
+    for name in different:
+        print(f"{name}\n  cold: {shown[name][0]}\n  warm: {shown[name][1]}")
+    print(f"{len(different)} of {len(cold)} cases came to something else on a waiting worker")
+    return bool(different)
 
 
 def record(file: Path, only: str) -> int:
@@ -103,6 +135,11 @@ def tell(todo: list[dict[str, Any]], results: dict[str, Result], how: str) -> No
         rows.append((level, str(len(group)), str(good), str(wrong), f"{seconds:.2f}"))
     print(f"\n{how}:")
     table(rows)
+    reasons = Counter(r.cold for r in results.values() if r.cold is not None)
+    if reasons:
+        table(
+            [("cold, because", "number"), *((w or "- (warm)", str(n)) for w, n in reasons.items())]
+        )
     sourced = sum(len(r.sourced) for r in results.values())
     whys = Counter(why for r in results.values() for why in r.valued.values())
     if sourced:

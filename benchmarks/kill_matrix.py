@@ -1,6 +1,8 @@
 """What is left after every way to die: a real kernel with a real run for each, and a table.
 
-``python benchmarks/kill_matrix.py [WORDS]``; WORDS choose the scenarios whose name has them.
+``python benchmarks/kill_matrix.py [--standby] [WORDS]``; WORDS choose the scenarios whose name has
+them. With ``--standby`` the runs' workers have waited for them, and there are scenarios for workers
+that no run has adopted; a cell that follows these blows has to run cold.
 Times are seconds from the blow until the last process of that kind is gone. A guard that `stays`
 watches over the directory of a kernel that lives. `files` is when nothing but logs and results of
 the run is there (kernel alive) or nothing at all (kernel gone). `left` is what is there after the
@@ -16,18 +18,28 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from unittest.mock import patch
 
 from scenarios import SCENARIOS, Scenario, header
 from setting import Kernel, command_line, describe, kernel, placed, table, until
+from waiting import WAITING
 
 from ddp_magic.processes import marked, start_time, wait_gone
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 HEADS = ("scenario", "kernel", "guard", "agent", "ranks", "children", "cell", "files", "left")
 PATIENCE = 30.0
+LOAD = """
+import time, torch
+from ddp_magic import magic
+%load_ext ddp_magic
+keeper = magic._loaded[id(get_ipython())].standby
+"""
+READY = """
+while not keeper.ready(): time.sleep(0.01)
+print(keeper.group.run.path)
+"""
+BORN = "while keeper.group is None: time.sleep(0.01)\nprint(keeper.group.run.path)"
 
 
 class Case:
@@ -38,16 +50,25 @@ class Case:
         pids: The processes of the run when the blow fell, by kind.
     """
 
-    def __init__(self, kernel: Kernel, place: Path, scenario: Scenario) -> None:
+    def __init__(self, kernel: Kernel, place: Path, scenario: Scenario, *, warm: bool) -> None:
         self.kernel = kernel
         self.place = place
         self.marks = place.parent
         self.pids: dict[str, list[int]] = {}
         self._scenario = scenario
-        self._request = kernel.start(header(scenario, self.marks))
+        self._run: Path | None = None
         self._began = 0.0
         self._cell = "-"
         self._restarting: threading.Thread | None = None
+        if warm:
+            _, told = kernel.run(BORN if "importing" in scenario.name else READY)
+            self._run = Path(told.strip())
+        if not scenario.waiting:
+            self.start()
+
+    def start(self) -> None:
+        """Start the cell."""
+        self._request = self.kernel.start(header(self._scenario, self.marks))
 
     def marker(self, name: str) -> None:
         """Wait for a file that the cell makes."""
@@ -56,7 +77,7 @@ class Case:
     def look(self) -> dict[str, list[int]]:
         """Note and return who is there."""
         kinds: dict[str, list[int]] = defaultdict(list)
-        for pid in marked(self.place):
+        for pid in marked(self._run or self.place):
             kinds[_kind(pid)].append(pid)
         self.pids = {"kernel": [self.kernel.pid], **kinds}
         return self.pids
@@ -98,6 +119,8 @@ class Case:
         if alive:
             cell.start()
         kept = {"kernel", "guard"} if alive else set[str]()
+        if self._scenario.name.endswith("%unload_ext"):
+            kept = {"kernel"}
         left = {pid: kind for kind, pids in self.pids.items() for pid in pids}
         times: dict[str, str] = {}
         files = ""
@@ -125,8 +148,10 @@ class Case:
     def _clean(self, *, alive: bool) -> bool:
         if not alive:
             return not list(self.place.iterdir())
-        there = {p.name for run in self.place.glob("ddp_magic-*/run-*") for p in run.iterdir()}
-        return there <= {"logs", "results"}
+        runs = self.place.glob("ddp_magic-*/run-*") if self._run is None else [self._run]
+        with contextlib.suppress(FileNotFoundError):
+            return {p.name for run in runs for p in run.iterdir()} <= {"logs", "results"}
+        return True
 
 
 def _kind(pid: int) -> str:
@@ -145,12 +170,14 @@ def _is_rank(pid: int) -> bool:
     return False
 
 
-def play(scenario: Scenario) -> tuple[str, ...]:
+def play(scenario: Scenario, *, warm: bool) -> tuple[str, ...]:
     """Run one scenario with a kernel of its own; return its row."""
-    with placed() as place:
+    environment = {"DDP_MAGIC_STANDBY": str(int(warm)), "DDP_MAGIC_STANDBY_LIMIT": "1000"}
+    environment["DDP_MAGIC_STANDBY_WORKERS"] = "2"
+    with patch.dict(os.environ, environment), placed() as place:
         with kernel() as made:
-            made.run("%load_ext ddp_magic")
-            case = Case(made, place, scenario)
+            made.run(LOAD if warm else "%load_ext ddp_magic")
+            case = Case(made, place, scenario, warm=warm)
             scenario.act(case)
             row = case.watch()
         left = leftovers(place)
@@ -170,14 +197,31 @@ def leftovers(place: Path) -> str:
     return ", ".join(said + [f"{len(files)} files"] * bool(files)) or "nothing"
 
 
+def cold() -> str:
+    """Say how long the cell that follows a blow takes where nothing has waited."""
+    code = header(WAITING[0], Path("/"))
+    seconds: list[float] = []
+    with patch.dict(os.environ, {"DDP_MAGIC_STANDBY": "0"}), placed(), kernel() as made:
+        made.run(LOAD)
+        for _ in range(5):
+            began = time.monotonic()
+            made.run(code)
+            seconds.append(time.monotonic() - began)
+    return ", ".join(f"{each:.2f}" for each in seconds)
+
+
 def main(words: list[str]) -> None:
     """Play the scenarios that were asked for."""
+    warm = "--standby" in words
+    words = [word for word in words if word != "--standby"]
     describe()
+    if warm:
+        print(f"a plain cold run of the cell that follows a blow takes, in seconds: {cold()}\n")
     rows = [HEADS]
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, *WAITING) if warm else SCENARIOS:
         if all(word in scenario.name for word in words):
             print(f"... {scenario.name}", file=sys.stderr)
-            rows.append(play(scenario))
+            rows.append(play(scenario, warm=warm))
     table(rows)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from kill_matrix import Case
 
-__all__ = ["SCENARIOS", "Scenario", "header"]
+__all__ = ["SCENARIOS", "SHORT", "Scenario", "header", "is_importing", "is_stopped"]
 
 _GROUP = """
 import os, signal, subprocess, sys, time
@@ -67,7 +67,7 @@ while not os.path.exists(os.path.join(marks, "go")): time.sleep(0.001)
 dist.destroy_process_group()
 """
 _IMPORTING = "import torch, time\ntime.sleep(600)\n"
-_SHORT = "1 + 1\n"
+SHORT = "1 + 1\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +80,7 @@ class Scenario:
         act: Waits for the right moment and strikes.
         kernel_lives: Whether the kernel is there afterwards.
         grace: The line's --grace.
+        waiting: Whether the blow falls before any cell has asked for workers.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Scenario:
     act: Callable[[Case], None]
     kernel_lives: bool = False
     grace: int = 3
+    waiting: bool = False
 
 
 def header(scenario: Scenario, marks: Path) -> str:
@@ -128,8 +130,7 @@ def _interrupt_twice(case: Case) -> None:
 def _stop_the_agent(case: Case) -> None:
     case.marker("ready")
     case.kill("agent", number=signal.SIGSTOP)
-    agent = case.pids["agent"][0]
-    until(lambda: Path(f"/proc/{agent}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    until(lambda: is_stopped(case.pids["agent"][0]))
     case.interrupt()
 
 
@@ -147,13 +148,20 @@ def _kill_after_the_run(case: Case) -> None:
 
 
 def _kill_while_importing(case: Case) -> None:
-    def importing() -> bool:
-        ranks = case.look().get("ranks", [])
-        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in ranks]
-        return len(ranks) == 2 and all("libtorch_cpu" in text for text in maps)
-
-    until(importing)
+    until(lambda: is_importing(case))
     case.kill("kernel")
+
+
+def is_importing(case: Case) -> bool:
+    """Whether both ranks have begun to import torch."""
+    ranks = case.look().get("ranks", [])
+    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in ranks]
+    return len(ranks) == 2 and all("libtorch_cpu" in text for text in maps)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process has got its SIGSTOP."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 SCENARIOS = (
@@ -165,7 +173,7 @@ SCENARIOS = (
         body=_IMPORTING,
         act=_kill_while_importing,
     ),
-    Scenario(name="SIGKILL of the kernel after a run", body=_SHORT, act=_kill_after_the_run),
+    Scenario(name="SIGKILL of the kernel after a run", body=SHORT, act=_kill_after_the_run),
     Scenario(name="SIGKILL of guard", body=_HANG, act=_strike("guard"), kernel_lives=True),
     Scenario(name="SIGKILL of guard, GIL held", body=_GIL, act=_strike("guard"), kernel_lives=True),
     Scenario(name="SIGKILL of agent", body=_HANG, act=_strike("agent"), kernel_lives=True),

@@ -9,6 +9,8 @@ modules named, as torch) but run no cell. The body runs
 ``collector``  in a fresh process that `tests.case_ranks` makes: what is collected is what counts
 ``first``      through the real magic, which was loaded before the cells
 ``last``       through the real magic, which was loaded after them
+``early``      as ``first``, with a worker that has waited since before the cells
+``late``       as ``last``, with a worker that has imported what the cells import
 =============  ==================================================================================
 """
 
@@ -156,6 +158,7 @@ def _become_notebook(case: dict[str, Any], how: str, work: Path) -> None:
             MPLCONFIGDIR=str(work / "matplotlib"),
             CUDA_VISIBLE_DEVICES="",
             NO_COLOR="1",
+            DDP_MAGIC_STANDBY="0",
             **case.get("env", {}),
         )
         tempfile.tempdir = None
@@ -172,29 +175,36 @@ def _become_notebook(case: dict[str, Any], how: str, work: Path) -> None:
 
 
 def _play(case: dict[str, Any], how: str, work: Path) -> dict[str, Any]:
+    standby = importlib.import_module("tests.case_standby") if how in ("early", "late") else None
     made = shell()
-    if how == "first":
+    if how in ("first", "early"):
         made.run_line_magic("load_ext", "ddp_magic")
+    if how == "early":
+        standby.begin(made, [])
     run_cells(made, case, work / "probe")
-    if how == "last":
+    if how in ("last", "late"):
         made.run_line_magic("load_ext", "ddp_magic")
+    if how == "late":
+        standby.begin(made, [c if isinstance(c, str) else c["src"] for c in case["cells"]])
     watch = Watch(work / "tmp", case.get("forbid_in_artifacts", ()))
     if how == "collector":
         return _collect(made, case, watch)
     sys.stdout.flush()
     sys.stderr.flush()
     into(work / "out", work / "err")
+    cold = None
     if how == "reference":
         made.ast_node_interactivity = "none"
         result = made.run_cell(case["body"], store_history=True)
     else:
         watch.start()
         result = made.run_cell("%%ddp --nproc 1\n" + case["body"], store_history=True)
+        cold = standby.why_cold(made) if standby else None
         made.run_line_magic("unload_ext", "ddp_magic")
         watch.stop()
     error = result.error_before_exec or result.error_in_exec
     told = _text(error) if error else None
-    return {"error": told, "found": sorted(watch.found), "most": watch.most}
+    return {"error": told, "found": sorted(watch.found), "most": watch.most, "cold": cold}
 
 
 def _collect(made: Any, case: dict[str, Any], watch: Watch) -> dict[str, Any]:

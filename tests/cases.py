@@ -64,6 +64,8 @@ class Result:
     """Functions and classes that went by source."""
     valued: dict[str, str] = field(default_factory=dict)
     """Those that went by value, and why."""
+    cold: str | None = None
+    """Why workers that waited were not used; empty where they were, None where none was to."""
     seconds: float = 0
 
 
