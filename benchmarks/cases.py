@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -82,7 +83,9 @@ def ways(options: argparse.Namespace) -> list[str]:
 def compare(cold: dict[str, Result], warm: dict[str, Result]) -> bool:
     """Tell which cases came to something else on a worker that had waited."""
     shown = {
-        name: [(cases.normal(r.out), first(r.error), r.err) for r in (cold[name], warm[name])]
+        name: [
+            (cases.normal(r.out), first(r.error), notes(r.err)) for r in (cold[name], warm[name])
+        ]
         for name in cold
     }
     different = [name for name, (one, other) in shown.items() if one != other]
@@ -108,6 +111,11 @@ def record(file: Path, only: str) -> int:
             print(f"{case['id']}: {result.broken or result.error or result.out}")
     file.write_text(json.dumps(read, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return faults
+
+
+def notes(text: str) -> str:
+    """Leave out how long a run took, and the random part of its directory's name."""
+    return re.sub(r"\d+\.\d s\b|(case|ddp_magic)-\w+", "", text)
 
 
 def first(error: str | None) -> str | None:
