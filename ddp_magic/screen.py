@@ -89,12 +89,15 @@ class _Row:
 class Screen:
     """One stream of one rank; the result does not depend on how its bytes are cut into chunks.
 
+    Attributes:
+        still: Whether nothing has ever moved the cursor back: what is above it is final then.
+
     Args:
         columns: Longer lines are clipped, with an ellipsis as their last character.
     """
 
     def __init__(self, *, columns: int = COLUMNS) -> None:
-        self._columns = columns
+        self.still, self._columns = True, columns
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending = ""
         self._rows = [_Row()]
@@ -130,7 +133,8 @@ class Screen:
         cursor moves ever reached: the newline and the cursor-up of a bar's first drawing arrive
         in two writes, and a bar of rich goes up only with its next drawing, 0.1 s later.
         """
-        self._retire(min(self._ready(), self._aged))
+        ready = self._ready()
+        self._retire(ready if self.still else min(ready, self._aged))
         self._aged = self._ready()
         return self.take()
 
@@ -170,10 +174,9 @@ class Screen:
     def _control(self, char: str) -> None:
         if char == "\n":
             self._newline()
-        elif char == "\r":
-            self._col = 0
-        elif char == "\b":
-            self._col = max(0, self._col - 1)
+        elif char in "\r\b":
+            self.still = False
+            self._col = 0 if char == "\r" else max(0, self._col - 1)
         elif char == "\t":
             self._write(" " * (8 - self._col % 8))
 
@@ -192,6 +195,7 @@ class Screen:
         self._aged = max(0, self._aged - count)
 
     def _escape(self, params: str | None, final: str | None) -> None:
+        self.still = self.still and final == "m"
         if params and params[0] in "<=>?":
             return  # a private one: cursor visibility, keyboard modes
         if final == "m":

@@ -12,6 +12,8 @@ import pytest
 
 from ddp_magic.errors import RunStopped, WorkerFailed
 from ddp_magic.processes import marked
+from ddp_magic.standby import birth
+from tests.standby import keeper_of, ready
 
 if TYPE_CHECKING:
     pass
@@ -57,10 +59,25 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
+@pytest.fixture(params=["cold", "warm"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Whether workers wait for the test's first run."""
+    if request.param == "warm":
+        monkeypatch.setenv("DDP_MAGIC_STANDBY", "1")
+        monkeypatch.setenv("DDP_MAGIC_STANDBY_LIMIT", "100")
+        # pytest's own, another for each phase of a test
+        monkeypatch.setattr(birth, "LATE", birth.LATE | {"PYTEST_CURRENT_TEST"})
+    return request.param
+
+
 @pytest.fixture
-def torch_notebook(notebook):
+def torch_notebook(way, notebook):
     notebook.cells(IMPORTS)
-    return notebook
+    if way == "warm":
+        ready(notebook)
+    yield notebook
+    if way == "warm":
+        assert keeper_of(notebook.shell).why_cold == ""
 
 
 def test_the_main_job(torch_notebook, nothing_left):

@@ -147,13 +147,17 @@ def test_nested_bars_of_tqdm_are_two_rows_at_every_moment():
     assert most == 2
 
 
-def test_a_line_settles_at_the_second_look_and_a_bar_only_when_it_is_done():
+def test_a_line_settles_at_once_until_a_bar_was_seen_and_a_bar_only_when_it_is_done():
     screen = Screen()
-    screen.feed(b"printed\n")
+    screen.feed(b"first \x1b[31mred\x1b[0m\n")
+    assert [line.text for line in screen.settle()] == ["first red"]
+    assert screen.still
+    screen.feed(b"\rstep 0\nprinted\n")
+    assert not screen.still
     assert screen.settle() == []
-    assert [line.text for line in screen.live()] == ["printed"]
+    assert [line.text for line in screen.live()] == ["step 0", "printed"]
     screen.feed(b"\rstep 1")
-    assert [line.text for line in screen.settle()] == ["printed"]
+    assert [line.text for line in screen.settle()] == ["step 0", "printed"]
 
     screen.feed(b"\rstep 2")
     assert screen.settle() == screen.settle() == []

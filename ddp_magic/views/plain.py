@@ -102,11 +102,11 @@ class PlainView:
         """Write the lines that have become final."""
         self._credit = min(BURST, self._credit + LINES_PER_SECOND * max(0.0, now - self._now))
         self._now = now
-        if now - self._settled < SETTLE:
-            return
-        self._settled = now
+        due = now - self._settled >= SETTLE
+        self._settled = now if due else self._settled
         for source in self._sources.values():
-            self._write(source, [line.text for line in source.screen.settle()])
+            if due or source.screen.still:
+                self._write(source, [line.text for line in source.screen.settle()])
 
     def close(self) -> None:
         """Write what is left, and how the run ended."""
