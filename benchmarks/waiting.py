@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["WAITING"]
 
 
-def _strike(*kinds: str, number: signal.Signals = signal.SIGKILL) -> Callable[[Case], None]:
+def _strike(*kinds: str) -> Callable[[Case], None]:
     def act(case: Case) -> None:
-        case.kill(*kinds, number=number)
+        case.kill(*kinds)
 
     return act
 
@@ -37,6 +37,13 @@ def _then_a_cell(
         case.start()
 
     return act
+
+
+def _stop_ranks_and_kill(case: Case) -> None:
+    ranks = case.look()["ranks"]
+    case.kill_these(ranks, signal.SIGSTOP)
+    until(lambda: all(map(is_stopped, ranks)))
+    case.kill("kernel")
 
 
 def _unload(case: Case) -> None:
@@ -60,12 +67,6 @@ def _kill_while_importing(case: Case) -> None:
     case.kill("kernel")
 
 
-def _cell_while_importing(case: Case) -> None:
-    until(lambda: is_importing(case))
-    case.began()
-    case.start()
-
-
 def _scenario(what: str, act: Callable[[Case], None], *, lives: bool = False) -> Scenario:
     return Scenario(name=f"waiting: {what}", body=SHORT, act=act, kernel_lives=lives, waiting=True)
 
@@ -84,5 +85,5 @@ WAITING = (
     _scenario("SIGSTOP of one rank", _then_a_cell("ranks", signal.SIGSTOP, 1), lives=True),
     _scenario("SIGSTOP of agent", _then_a_cell("agent", signal.SIGSTOP), lives=True),
     _scenario("SIGSTOP of guard", _then_a_cell("guard", signal.SIGSTOP), lives=True),
-    _scenario("SIGSTOP of all ranks, kernel dies", _strike("ranks", number=signal.SIGSTOP)),
+    _scenario("SIGSTOP of ranks, then SIGKILL of the kernel", _stop_ranks_and_kill),
 )

@@ -167,6 +167,7 @@ class Guard:
         """Have everything killed now."""
         if self._to_kill_by is None:
             self._to_kill_by = time.monotonic() + _OBEYS_WITHIN
+        self._process.send_signal(signal.SIGCONT)  # should someone have stopped it
         self._command("K")
 
     def stacks(self) -> None:
@@ -186,7 +187,7 @@ class Guard:
 
     def end(self) -> None:
         """Kill what runs, wait for the guard to remove this kernel's directory, and reap it."""
-        self._process.send_signal(signal.SIGCONT)  # should someone have stopped it
+        self._process.send_signal(signal.SIGCONT)
         self._close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(15)

@@ -32,6 +32,7 @@ __all__ = [
     "marked",
     "named",
     "start_time",
+    "stopped",
     "subreaper",
     "wait_gone",
 ]
@@ -65,6 +66,12 @@ def start_time(pid: int) -> str | None:
         return None if not shown or shown.startswith("Z") else shown.split(None, 1)[1]
     fields = _stat(pid)
     return None if fields is None or fields[0] == "Z" else fields[19]
+
+
+def stopped(pid: int) -> bool:
+    """Whether somebody has stopped a process (SIGSTOP, a debugger; Linux)."""
+    fields = _stat(pid) if LINUX else None
+    return fields is not None and fields[0] in "Tt"
 
 
 def cpu_time(pid: int) -> float:

@@ -241,7 +241,8 @@ class RunDir:
 
 
 def remove_runs(path: Path) -> None:
-    """Remove a kernel's directory with all its runs; what these have elsewhere goes first."""
+    """Remove a kernel's directory; whose it is goes last, for others to go on if we are killed."""
     for entry in listed(path):
-        RunDir(entry).remove_moved()
+        if entry.is_dir():
+            RunDir(entry).remove()
     remove_tree(path)

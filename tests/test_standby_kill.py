@@ -86,12 +86,14 @@ def test_a_cell_runs_cold_where_the_waiting_workers_were_killed_or_stopped(noteb
     notebook.says("%ddp_config standby_workers=2")  # what waited alone is discarded
     gone = "the waiting workers are gone"
     hung = "the waiting workers did not answer"
+    stopped = "the waiting workers' launcher is stopped"
     blows = [
         ("worker", signal.SIGKILL, {gone, hung}),
         ("agent", signal.SIGKILL, {gone, hung}),
         ("guard", signal.SIGKILL, {gone, hung}),
         ("worker", signal.SIGSTOP, {hung}),
-        ("guard", signal.SIGSTOP, {hung}),
+        ("agent", signal.SIGSTOP, {stopped}),
+        ("guard", signal.SIGSTOP, {stopped}),
     ]
     for kind, number, reasons in blows:
         group = notebook.wait()

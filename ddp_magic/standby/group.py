@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.documents import decoded
 from ddp_magic.launch import Guard
-from ddp_magic.processes import cpu_time, descendants
+from ddp_magic.processes import cpu_time, descendants, stopped
 from ddp_magic.standby import birth
 from ddp_magic.standby.ahead import shadowed
 
@@ -22,6 +22,8 @@ __all__ = ["Standby"]
 
 _ANSWER = 1.0
 """Seconds after which workers that neither answer nor work count as hung."""
+_OBEYS_WITHIN = 15.0
+"""Seconds that a guard gets to kill everything: the machine may be busy with the cold run."""
 
 
 class Standby:
@@ -51,6 +53,7 @@ class Standby:
         self._waiting: set[int] = set()
         self._here: set[int] = set()
         self._gone = False
+        self._agent: int | None = None
 
     @property
     def ready(self) -> bool:
@@ -68,6 +71,9 @@ class Standby:
         """Return why a run cannot have it; empty if nothing is known against it."""
         if self.gone:
             return "the waiting workers are gone"
+        # workers may answer while nothing above them would see to their run
+        if any(pid is not None and stopped(pid) for pid in (self.guard.pid, self._agent)):
+            return "the waiting workers' launcher is stopped"
         found = birth.differs(self.spec, now)
         if found or not self.run.preloaded.exists():
             return found
@@ -113,7 +119,7 @@ class Standby:
         threading.Thread(target=self._end, name="ddp_magic standby's end", daemon=True).start()
 
     def _end(self) -> None:
-        end = time.monotonic() + _ANSWER
+        end = time.monotonic() + _OBEYS_WITHIN
         while not self.gone and time.monotonic() < end:
             time.sleep(0.01)
         if not self._gone:  # the guard hangs or was killed
@@ -145,7 +151,9 @@ class Standby:
                 self._hear(decoded(line))
 
     def _hear(self, told: dict[str, Any]) -> None:
-        if told["ev"] == "waiting":
+        if told["ev"] == "agent":
+            self._agent = told["pid"]
+        elif told["ev"] == "waiting":
             self._waiting.add(told["rank"])
         elif told["ev"] == "here":
             self._here.add(told["rank"])
