@@ -78,7 +78,9 @@ class Start:
         self._keeper = keeper
         self._placement = placement
         self._columns = shutil.get_terminal_size().columns if shell.is_terminal else 100
-        self._group = keeper.claim(self._spec(colour=False), cold=line.cold)
+        self._asked = self._spec(colour=False)
+        self._group = keeper.claim(self._asked, cold=line.cold)
+        self._known = self._group is not None and self._group.ready
         self.run = self._group.run if self._group else runs.new_run()
 
     def _spec(self, *, colour: bool) -> LaunchSpec:
@@ -92,14 +94,24 @@ class Start:
             self._runs.discard(self.run)
 
     def settle(self, plan: Prepared) -> Prepared:
-        """Make sure of the standby; where it does not answer, return the plan for a cold run."""
-        if self._group is None or self._group.present():
+        """Make sure of the standby; where it cannot be had, return the plan for a cold run."""
+        why = self._why_not()
+        if self._group is None or not why:
             return plan
         new = self._runs.new_run()
         self.run.move(new)  # before what is refused is removed
         hung, self._group, self.run = self._group, None, new
-        self._keeper.refuse(hung, "the waiting workers did not answer")
+        self._keeper.refuse(hung, why)
         return replace(plan, run=new)
+
+    def _why_not(self) -> str:
+        """Return what speaks against the group that was claimed, now that it must be there."""
+        if self._group is None:
+            return ""
+        if not self._group.present():
+            return "the waiting workers did not answer"
+        # while it was still importing, nobody could tell what
+        return "" if self._known else self._group.differs(self._asked)
 
     def launch(self, plan: Prepared, *, colour: bool) -> Guard:
         """Start the run's processes, or give those that wait their job.

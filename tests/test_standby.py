@@ -135,8 +135,9 @@ def test_what_speaks_against_processes_that_started_earlier(why: str):
 def test_a_module_of_the_job_is_not_the_one_that_was_imported_ahead(
     warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
-    warm.cells("%ddp_config standby_workers=1")
-    keeper = start(warm)
+    warm.cells("%ddp_config standby_workers=1", "import torch")
+    keeper = keeper_of(warm.shell)
+    until(lambda: keeper.group is not None)  # which still imports: nobody knows yet what
     (tmp_path / "pickletools.py").write_text("mine = True\n")  # torch imports the interpreter's
     monkeypatch.syspath_prepend(tmp_path)
 

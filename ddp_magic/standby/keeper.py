@@ -100,8 +100,12 @@ class Keeper:
 
     def status(self) -> str:
         """Return a line on what waits."""
-        off = "" if self.config.standby else "standby=off (%ddp_config standby=on)"
-        return status.describe(self._group, off or self.why_none)
+        why = self.why_none
+        if not self.config.standby:
+            why = "standby=off (%ddp_config standby=on)"
+        elif self._group is not None:
+            why = "they have left: nobody came, memory was short, or they were killed"
+        return status.describe(self._group, why)
 
     def expect(self, spec: LaunchSpec, preload: Iterable[str]) -> None:
         """Have a group like this one's once the cell has ended."""
