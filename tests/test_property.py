@@ -18,7 +18,7 @@ from tests.generated.check import Checker
 from tests.generated.generate import generate
 from tests.generated.notebook import Notebook
 
-_EXAMPLES = 200
+_EXAMPLES = 150
 _OFTEN = (
     "function", "class", "instance", "closure", "shared container", "function with attributes",
     "class that no name has", "class with a base here", "instance of no named class",

@@ -59,29 +59,37 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
 
 
-@pytest.fixture(params=["cold", "warm"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether workers wait for the test's first run."""
-    if request.param == "warm":
-        monkeypatch.setenv("DDP_MAGIC_STANDBY", "1")
-        monkeypatch.setenv("DDP_MAGIC_STANDBY_LIMIT", "100")
-        # pytest's own, another for each phase of a test
-        monkeypatch.setattr(birth, "LATE", birth.LATE | {"PYTEST_CURRENT_TEST"})
-    return request.param
+@pytest.fixture
+def torch_notebook(notebook):
+    notebook.cells(IMPORTS)
+    return notebook
 
 
 @pytest.fixture
-def torch_notebook(way, notebook):
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers wait for the runs of the extension that is loaded next."""
+    monkeypatch.setenv("DDP_MAGIC_STANDBY", "1")
+    monkeypatch.setenv("DDP_MAGIC_STANDBY_LIMIT", "100")
+    # pytest's own, another for each phase of a test
+    monkeypatch.setattr(birth, "LATE", birth.LATE | {"PYTEST_CURRENT_TEST"})
+
+
+@pytest.fixture
+def warm_notebook(waiting, notebook):
     notebook.cells(IMPORTS)
-    if way == "warm":
-        ready(notebook)
+    ready(notebook)
     yield notebook
-    if way == "warm":
-        assert keeper_of(notebook.shell).why_cold == ""
+    assert keeper_of(notebook.shell).why_cold == ""
 
 
-def test_the_main_job(torch_notebook, nothing_left):
-    notebook = torch_notebook
+@pytest.fixture(params=["torch_notebook", "warm_notebook"], ids=["cold", "warm"])
+def either(request: pytest.FixtureRequest):
+    """A notebook whose first run starts its workers, and one whose workers wait."""
+    return request.getfixturevalue(request.param)
+
+
+def test_the_main_job(either, nothing_left):
+    notebook = either
     notebook.cells(TRAINER)
     shown = notebook.run(
         """
@@ -148,8 +156,8 @@ def test_models_are_equal_in_all_ranks_and_the_worlds_are_loopback_only(
     assert set(seen) == {"127.0.0.1"}
 
 
-def test_the_root_cause_is_the_rank_that_failed_and_not_its_victim(torch_notebook):
-    notebook = torch_notebook
+def test_the_root_cause_is_the_rank_that_failed_and_not_its_victim(either):
+    notebook = either
     notebook.cells(
         """
         def step(i):
@@ -211,6 +219,17 @@ def test_every_way_to_die_is_said_in_a_clear_sentence(torch_notebook, code, said
     assert isinstance(shown.error, WorkerFailed)
     assert said.replace("Rank 1 failed in", "failed in") in shown.told
     assert "ChildFailedError" not in shown.told + shown.err
+
+
+def test_workers_that_waited_die_in_the_same_sentences(warm_notebook):
+    for name in ("exit code", "SIGKILL", "before the group"):
+        code, said = ENDS[name]
+        ready(warm_notebook)
+        shown = warm_notebook.run(f"%%ddp --nproc 2\nrank = int(os.environ['RANK'])\n{code}")
+
+        assert isinstance(shown.error, WorkerFailed)
+        assert said in shown.told
+        assert keeper_of(warm_notebook.shell).why_cold == ""
 
 
 def test_a_group_that_was_never_made_is_told_and_the_environment_is_clean(
@@ -277,8 +296,8 @@ def test_an_interrupt_brings_back_what_is_bound_and_the_next_run_works(torch_not
     assert again.value == 42
 
 
-def test_a_second_interrupt_kills_what_ignores_the_first(torch_notebook, tmp_path):
-    notebook = torch_notebook
+def test_a_second_interrupt_kills_what_ignores_the_first(either, tmp_path):
+    notebook = either
     notebook.cells(f"ready = {str(tmp_path / 'ready')!r}")
     thread = notebook.interrupt_at(tmp_path / "ready", times=2)
     shown = notebook.run(
@@ -423,8 +442,8 @@ def test_show_runs_nothing(torch_notebook, nothing_left):
     assert not list(nothing_left.glob("ddp_magic-*/run-*"))
 
 
-def test_a_flood_of_lines_reaches_the_log_whole(torch_notebook, tmp_path):
-    notebook = torch_notebook
+def test_a_flood_of_lines_reaches_the_log_whole(either, tmp_path):
+    notebook = either
     shown = notebook.run(
         f"""
         %%ddp --nproc 2 --keep {tmp_path / "kept"}

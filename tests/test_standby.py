@@ -101,10 +101,6 @@ def test_what_a_run_asks_for_decides_whether_it_has_them(
     assert told.value[1] not in waited
     assert keeper.why_cold == "LIBRARY_DEBUG changed in the environment"
 
-    ready(warm)
-    warm.run("%%ddp --nproc 2\n1")
-    assert keeper.why_cold == "1 workers waited, and this run has 2"
-
 
 DIFFERENT = {
     "1 workers waited, and this run has 2": {"world_size": 2},

@@ -26,8 +26,10 @@ def told(*options: str) -> dict[str, Any]:
 
 
 def test_cold_and_warm_cannot_be_told_apart():
-    found = told("torch", "nothing")
+    """As an ordinary user: root hides what such a one cannot take back."""
+    found = told("torch", "nothing", "--ordinary")
 
+    assert int(found["powers"], 16) == 0
     assert (found["torch warm why"], found["nothing warm why"]) == ("", "")
     assert found["torch cold"] == found["torch warm"]
     cold, warm = found["nothing cold"], found["nothing warm"]
@@ -35,14 +37,6 @@ def test_cold_and_warm_cannot_be_told_apart():
         n: v for n, v in warm.items() if n not in OF_MODULES
     }
     assert _apart_from_threads(cold) == _apart_from_threads(warm)
-
-
-def test_neither_can_those_of_an_ordinary_user():
-    found = told("torch", "--ordinary")
-
-    assert int(found["powers"], 16) == 0
-    assert found["torch warm why"] == ""
-    assert found["torch cold"] == found["torch warm"]
 
 
 def _apart_from_threads(found: dict[str, Any]) -> list[str]:
