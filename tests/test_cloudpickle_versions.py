@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import cloudpickle
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,8 @@ def test_pickling_holds_with_cloudpickle(which, tmp_path):
     ask = [sys.executable, "-c", "import cloudpickle as c; print(c.__version__, c.__file__)"]
     version, file = subprocess.check_output(ask, env=env, text=True).split()
     lowest, above = bounds()
+    if version == cloudpickle.__version__ and Path(file).is_relative_to(place):
+        pytest.skip(f"{version} is what the other tests run with")
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *CHECKED],

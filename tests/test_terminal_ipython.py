@@ -76,6 +76,7 @@ def terminal(tmp_path):
     made.run("%load_ext ddp_magic")
     made.find("In [2]:")
     yield made
+    made.child.delayafterterminate = 10  # at most: a busy machine takes a while to end it
     made.child.close(force=True)
 
 
