@@ -15,9 +15,9 @@ from traitlets.config import Configurable
 from ddp_magic.errors import OptionError
 
 if TYPE_CHECKING:
-    from traitlets.config import Config as TraitletsConfig
+    from traitlets.config import Config
 
-__all__ = ["Config"]
+__all__ = ["DdpMagic"]
 
 _VARIABLES = {
     "nproc": "DDP_MAGIC_NPROC",
@@ -28,8 +28,8 @@ _VARIABLES = {
 }
 
 
-class Config(Configurable):
-    """Settings for all runs of this kernel."""
+class DdpMagic(Configurable):
+    """Settings for all runs of this kernel; traitlets and %config know them by this name."""
 
     nproc = Int(
         None, allow_none=True, min=1, help="Workers of a run that says neither --gpus nor --nproc."
@@ -47,7 +47,7 @@ class Config(Configurable):
         config=True
     )
 
-    def __init__(self, config: TraitletsConfig | None = None) -> None:
+    def __init__(self, config: Config | None = None) -> None:
         super().__init__(**({} if config is None else {"config": config}))
         own = {} if config is None else dict(config.get("DdpMagic", {}))
         for name, variable in _VARIABLES.items():
@@ -55,11 +55,6 @@ class Config(Configurable):
             # devices reads the first one itself, at every run
             if text and name not in own and name != "nproc":
                 self.set(name, text)
-
-    @classmethod
-    def section_names(cls) -> list[str]:
-        """Name the section of configuration files (traitlets takes the class's own name)."""
-        return ["DdpMagic"]
 
     def set(self, name: str, text: str) -> None:
         """Set one from text.

@@ -21,7 +21,7 @@ from IPython.core.magic import (
 
 from ddp_magic import options
 from ddp_magic.completion import completions
-from ddp_magic.config import Config
+from ddp_magic.config import DdpMagic
 from ddp_magic.errors import DdpError, UserError
 from ddp_magic.masking import mask_text
 from ddp_magic.runs import Runs
@@ -71,7 +71,7 @@ class DdpMagics(Magics):
         super().__init__(shell)
         self.front = Shell(shell)
         self.runs = Runs()
-        self.settings = Config(shell.config)
+        self.settings = DdpMagic(shell.config)
         self.standby = Keeper(self.runs, self.settings, self._likely)
 
     @no_var_expand

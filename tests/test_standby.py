@@ -155,6 +155,8 @@ def test_settings_are_shown_set_and_obeyed(warm: Notebook):
         warm.run("%ddp_config speed=1").told
     )
     assert "standby: none" in warm.run("%ddp_status").out
+    warm.cells("%config DdpMagic.standby_idle = 900.0")
+    assert "standby_idle=900.0" in warm.run("%ddp_config").out
 
     warm.cells("%ddp_config nproc=3 standby_idle=1000 standby_workers=1")
     start(warm)

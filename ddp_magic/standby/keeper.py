@@ -18,7 +18,7 @@ from ddp_magic.standby.group import Standby
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from ddp_magic.config import Config
+    from ddp_magic.config import DdpMagic
     from ddp_magic.launch import LaunchSpec
     from ddp_magic.runs import Runs
 
@@ -40,7 +40,7 @@ class Keeper:
     """
 
     def __init__(
-        self, runs: Runs, config: Config, first: Callable[[int | None], LaunchSpec]
+        self, runs: Runs, config: DdpMagic, first: Callable[[int | None], LaunchSpec]
     ) -> None:
         """Start nothing yet.
 
@@ -57,7 +57,6 @@ class Keeper:
         self._next: LaunchSpec | None = None
         self._group: Standby | None = None
         self._unfit: set[str] = set()
-        self._begun = False
         self._due = False
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
@@ -176,24 +175,30 @@ class Keeper:
             self._timer.start()
 
     def _start(self) -> None:
-        """Start a group, unless something speaks against it; never an error."""
-        with self._lock, contextlib.suppress(DdpError, OSError):
-            busy = self._runs.current is not None or os.getpid() != self._pid
-            if not self._due or busy or not self.config.standby:
-                return
-            self._due = False
-            spec = replace(self._wanted(), standby=self.config.standby_idle)
-            if self._group is not None and not self._group.differs(spec):
-                return
-            if self._group is not None:
-                self.refuse(self._group)
-                self._group = None
-            if full := machine.full(spec.world_size, self.config.standby_limit):
-                self.why_none = full
-                return
-            self._group = Standby(self._runs.new_run(), spec)
-            self._runs.waiting = self._group.guard
-            self._runs.watch_over(self._group.guard)
+        """Start a group, unless something speaks against it, which %ddp_status then says."""
+        with self._lock:
+            try:
+                self._start_due()
+            except (DdpError, OSError) as error:
+                self.why_none = str(error)
+
+    def _start_due(self) -> None:
+        busy = self._runs.current is not None or os.getpid() != self._pid
+        if not self._due or busy or not self.config.standby:
+            return
+        self._due = False
+        spec = replace(self._wanted(), standby=self.config.standby_idle)
+        if self._group is not None and not self._group.differs(spec):
+            return
+        if self._group is not None:
+            self.refuse(self._group)
+            self._group = None
+        if full := machine.full(spec.world_size, self.config.standby_limit):
+            self.why_none = full
+            return
+        self._group = Standby(self._runs.new_run(), spec)
+        self._runs.waiting = self._group.guard
+        self._runs.watch_over(self._group.guard)
 
     def _wanted(self) -> LaunchSpec:
         """Return what the next run will most likely start."""

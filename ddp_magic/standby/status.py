@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddp_magic.pickling.room import text as volume
@@ -43,10 +40,9 @@ def memory_of(group: Standby) -> int:
 
 
 def _pss(pid: int) -> int:
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) << 10
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    return 0
+    import psutil  # not at %load_ext
+
+    try:
+        return int(psutil.Process(pid).memory_full_info().pss)
+    except psutil.Error:  # it has just ended
+        return 0
