@@ -65,7 +65,7 @@ def start_time(pid: int) -> str | None:
         shown = _ps("-o", "stat=,lstart=", "-p", str(pid)).strip()
         return None if not shown or shown.startswith("Z") else shown.split(None, 1)[1]
     fields = _stat(pid)
-    return None if fields is None or fields[0] == "Z" else fields[19]
+    return None if fields is None or _dead(fields) else fields[19]
 
 
 def stopped(pid: int) -> bool:
@@ -195,10 +195,19 @@ def _stat(pid: int) -> list[str] | None:
     return raw[raw.rindex(")") + 2 :].split()
 
 
+def _dead(fields: list[str]) -> bool:
+    """Whether nothing of a process runs any more.
+
+    Its main thread alone may have ended (state Z): killed under load, the others follow up to
+    30 ms later, and until then they are the parents of its children and hold its memory.
+    """
+    return fields[0] == "Z" and int(fields[17]) <= 1  # num_threads (proc(5))
+
+
 def _parents() -> list[tuple[int, int]]:
     if LINUX:
         table = [(pid, _stat(pid)) for pid in _pids()]
-        return [(pid, int(f[1])) for pid, f in table if f is not None and f[0] != "Z"]
+        return [(pid, int(f[1])) for pid, f in table if f is not None and not _dead(f)]
     rows = [line.split() for line in _ps("-axo", "pid=,ppid=,stat=").splitlines()]
     return [(int(r[0]), int(r[1])) for r in rows if not r[2].startswith("Z")]
 

@@ -18,7 +18,15 @@ import pytest
 from ddp_magic.follow import Follower
 from ddp_magic.kerneldir import KernelDir
 from ddp_magic.launch import Guard
-from ddp_magic.processes import MARK, marked, start_time, wait_gone
+from ddp_magic.processes import (
+    LINUX,
+    MARK,
+    descendants,
+    kill_all,
+    marked,
+    start_time,
+    wait_gone,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -426,6 +434,31 @@ def test_a_process_is_told_from_a_later_one_with_its_pid():
 
     assert born is not None
     assert start_time(child.pid) is None
+
+
+_WITHOUT_MAIN_THREAD = """
+import ctypes, subprocess, sys, threading, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+threading.Thread(target=time.sleep, args=(600,)).start()
+print(child.pid, flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@pytest.mark.skipif(not LINUX, reason="elsewhere a process dies whole")
+def test_a_process_whose_main_thread_has_ended_still_has_its_children():
+    # as a killed rank for up to 30 ms: the guard saw nothing below it and left its children alive
+    command = [sys.executable, "-c", _WITHOUT_MAIN_THREAD]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as half:
+        assert half.stdout
+        below = int(half.stdout.readline())
+        until(lambda: Path(f"/proc/{half.pid}/stat").read_text().split()[2] == "Z")
+        seen, born = descendants(os.getpid()), start_time(half.pid)
+        kill_all([half.pid, below])
+
+    assert {half.pid, below} <= set(seen)
+    assert born is not None
+    assert start_time(half.pid) is None
 
 
 def _command(pid: int) -> list[bytes]:
