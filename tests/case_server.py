@@ -9,7 +9,7 @@ modules named, as torch) but run no cell. The body runs
 ``collector``  in a fresh process that `tests.case_ranks` makes: what is collected is what counts
 ``first``      through the real magic, which was loaded before the cells
 ``last``       through the real magic, which was loaded after them
-``early``      as ``first``, with a worker that has waited since before the cells
+``early``      as ``first``, with a worker that has waited since before the cells, with torch
 ``late``       as ``last``, with a worker that has imported what the cells import
 =============  ==================================================================================
 """
@@ -34,7 +34,7 @@ from typing import Any
 from tests.case_streams import end_of, into, renew
 from tests.cases import Result, Watch, possible, run_cells, shell
 
-__all__ = ["attempt"]
+__all__ = ["attempt", "sources"]
 
 _SECONDS = 120
 _encode = json.JSONEncoder().encode
@@ -59,6 +59,11 @@ def attempt(cases: Iterable[dict[str, Any]], how: str) -> dict[str, Result]:
     for thread in threads:
         thread.join()
     return results
+
+
+def sources(case: dict[str, Any]) -> list[str]:
+    """Return the texts of a case's cells."""
+    return [cell if isinstance(cell, str) else cell["src"] for cell in case["cells"]]
 
 
 def _serve(cases: list[dict[str, Any]], arguments: list[str], results: dict[str, Result]) -> None:
@@ -180,12 +185,12 @@ def _play(case: dict[str, Any], how: str, work: Path) -> dict[str, Any]:
     if how in ("first", "early"):
         made.run_line_magic("load_ext", "ddp_magic")
     if how == "early":
-        standby.begin(made, [])
+        standby.begin(made, ["import torch"])
     run_cells(made, case, work / "probe")
     if how in ("last", "late"):
         made.run_line_magic("load_ext", "ddp_magic")
     if how == "late":
-        standby.begin(made, [c if isinstance(c, str) else c["src"] for c in case["cells"]])
+        standby.begin(made, sources(case))
     watch = Watch(work / "tmp", case.get("forbid_in_artifacts", ()))
     if how == "collector":
         return _collect(made, case, watch)

@@ -15,11 +15,13 @@ _PATIENCE = 60.0
 
 
 def begin(shell: Any, sources: list[str]) -> None:
-    """Have a worker import torch, and what these cells import, and wait until it waits."""
+    """Have a worker import what these cells import, and wait until it waits."""
     magics = magic._loaded[id(shell)]
     keeper = magics.standby
     names = {name for source in sources for name in ahead.preloadable(_module(source))}
-    keeper.expect(magics._likely(1), ("torch", *sorted(names - {"torch"})))
+    if not any("torch" in source for source in sources):
+        names.discard("torch")  # which is preloaded without being asked for: half of the time
+    keeper.expect(magics._likely(1), sorted(names, key=lambda name: (name != "torch", name)))
     for setting in ("standby_workers=1", "standby_limit=1000", "standby=on"):
         magics.ddp_config(setting)
     keeper.cell_ended()

@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ddp_magic.processes import kill_all, marked, wait_gone
+from ddp_magic.standby import birth
 from tests.notebook import Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with slow tests first: two processes share the files, and end together."""
+    slow = {i.path for i in items if {"browser", "kernel", "workers"} & {*i.keywords}}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +54,12 @@ def notebook(capfd: pytest.CaptureFixture[str], nothing_left: Path) -> Iterator[
     made = Notebook(capfd)
     yield made
     made.close()
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers wait for the runs of the extension that is loaded next."""
+    monkeypatch.setenv("DDP_MAGIC_STANDBY", "1")
+    monkeypatch.setenv("DDP_MAGIC_STANDBY_LIMIT", "100")
+    # pytest's own, another for each phase of a test
+    monkeypatch.setattr(birth, "LATE", birth.LATE | {"PYTEST_CURRENT_TEST"})

@@ -1,7 +1,7 @@
 """Collection cases: what the body prints in a rank is what it prints in the shell.
 
 `data/cases_*.json` holds them, with expectations recorded from one in-process shell (see `cases`).
-The basic ones go through the real magic, all others through the collector and a fresh process.
+The basic ones go through the real magic, to a worker that starts and to one that has waited, all others through the collector and a fresh process.
 ``benchmarks/cases.py`` tries any of them either way, and records.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import cases
-from tests.case_server import attempt
+from tests import case_standby, cases
+from tests.case_server import attempt, sources
 
 DATA = Path(__file__).parent / "data"
 BASIC = cases.read(DATA / "cases_basic.json")
@@ -24,8 +24,9 @@ OWN = cases.read(*sorted({*DATA.glob("cases_*.json")} - {DATA / "cases_basic.jso
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("case", BASIC, ids=[case["id"] for case in BASIC])
+@pytest.mark.parametrize("how", ["cold", "warm"])
 def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
-    case, notebook, monkeypatch, tmp_path, nothing_left
+    case, how, request, notebook, monkeypatch, tmp_path, nothing_left
 ):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.setenv("NO_COLOR", "1")
@@ -34,6 +35,9 @@ def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
     monkeypatch.chdir(tmp_path)
     probe = tmp_path / "probe"
     cases.run_cells(notebook.shell, case, probe)
+    if how == "warm":
+        request.getfixturevalue("waiting")
+        case_standby.begin(notebook.shell, sources(case))
     watch = cases.Watch(nothing_left, case.get("forbid_in_artifacts", ()))
     watch.start()
 
@@ -49,6 +53,7 @@ def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
         most=watch.most,
     )
     assert not cases.fault(case, result)
+    assert how == "cold" or case_standby.why_cold(notebook.shell) == ""
 
 
 @pytest.fixture(scope="module")

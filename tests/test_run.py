@@ -12,7 +12,6 @@ import pytest
 
 from ddp_magic.errors import RunStopped, WorkerFailed
 from ddp_magic.processes import marked
-from ddp_magic.standby import birth
 from tests.standby import keeper_of, ready
 
 if TYPE_CHECKING:
@@ -63,15 +62,6 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def torch_notebook(notebook):
     notebook.cells(IMPORTS)
     return notebook
-
-
-@pytest.fixture
-def waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have workers wait for the runs of the extension that is loaded next."""
-    monkeypatch.setenv("DDP_MAGIC_STANDBY", "1")
-    monkeypatch.setenv("DDP_MAGIC_STANDBY_LIMIT", "100")
-    # pytest's own, another for each phase of a test
-    monkeypatch.setattr(birth, "LATE", birth.LATE | {"PYTEST_CURRENT_TEST"})
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from ddp_magic.launch import LaunchSpec
 from ddp_magic.processes import descendants
 from ddp_magic.standby import birth, machine
+from ddp_magic.standby.ahead import shadowed
 from tests.notebook import Notebook, until
 from tests.standby import keeper_of, ready, start
 
@@ -141,6 +143,26 @@ def test_a_module_of_the_job_is_not_the_one_that_was_imported_ahead(
 
     assert told.value is True
     assert keeper.why_cold == "pickletools is another module now"
+
+
+@pytest.mark.parametrize(
+    ("file", "found"),
+    [
+        ("tqdm.py", "tqdm"),
+        ("tqdm/__init__.py", "tqdm"),
+        ("tqdm.abi3.so", "tqdm"),
+        ("tqdm", ""),  # the program, where IPython is started as a program from the same folder
+        ("tqdm/data.csv", ""),  # a package that is installed comes before a folder without code
+        ("other.py", ""),
+    ],
+)
+def test_what_is_imported_from_a_folder_is_a_module(file, found, monkeypatch, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).touch()
+    known = [os.path.abspath(entry) for entry in sys.path]
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert shadowed({"tqdm": None, "json": None}, known) == found
 
 
 def test_settings_are_shown_set_and_obeyed(warm: Notebook):

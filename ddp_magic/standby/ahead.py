@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -83,10 +84,16 @@ def shadowed(names: Mapping[str, tuple[str, int] | None], known: Sequence[str]) 
             return name
     for entry in map(os.path.abspath, sys.path):
         if entry not in known:
-            found = names.keys() & _modules_in(entry, _changed_at(entry))
-            if found:
-                return min(found)
+            for name in sorted(names.keys() & _named_in(entry, _changed_at(entry))):
+                if _is_module(name, entry):
+                    return name
     return ""
+
+
+def _is_module(name: str, folder: str) -> bool:
+    """Whether a module is imported from this directory: not from a program that pip put there."""
+    spec = importlib.machinery.PathFinder.find_spec(name, [folder])
+    return spec is not None and spec.loader is not None
 
 
 def _changed_at(path: str) -> int:
@@ -97,8 +104,8 @@ def _changed_at(path: str) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def _modules_in(folder: str, _changed: int) -> frozenset[str]:
-    """Return what may be imported from a directory, by its first name."""
+def _named_in(folder: str, _changed: int) -> frozenset[str]:
+    """Return the first names of what a directory holds."""
     try:
         return frozenset(name.partition(".")[0] for name in os.listdir(folder))
     except OSError:
