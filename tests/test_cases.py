@@ -1,7 +1,8 @@
 """Collection cases: what the body prints in a rank is what it prints in the shell.
 
 `data/cases_*.json` holds them, with expectations recorded from one in-process shell (see `cases`).
-The basic ones go through the real magic, to a worker that starts and to one that has waited, all others through the collector and a fresh process.
+The basic ones go through the real magic, to a worker that starts and to one that has waited, all
+others through the collector and a fresh process.
 ``benchmarks/cases.py`` tries any of them either way, and records.
 """
 
