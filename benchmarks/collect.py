@@ -32,7 +32,7 @@ from ddp_magic.rundir import RunDir
 from ddp_magic.shell import Shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
 ROUNDS = 15
 BODY = "trainer = Trainer0(rate, steps)\nprint(trainer.train(), helper0(3))\n"
@@ -151,12 +151,13 @@ def helper{number}(x, scale=2.0, *, bias=0):
 '''
 
 
-def median(measure: Callable[[], float]) -> float:
-    """Return the median of some rounds, in seconds, the garbage collector at rest."""
+@contextlib.contextmanager
+def at_rest() -> Iterator[None]:
+    """Keep the garbage collector at rest."""
     gc.collect()
     gc.disable()
     try:
-        return statistics.median(measure() for _ in range(ROUNDS))
+        yield
     finally:
         gc.enable()
 
@@ -170,18 +171,18 @@ def main() -> None:
     for cells, definitions, reached in sizes:
         notes = Notebook(cells=cells, definitions=definitions, reached=reached)
         notes.collect()
-        took = median(lambda notes=notes: notes.collect()[0])
+        with at_rest():
+            took = statistics.median(notes.collect()[0] for _ in range(ROUNDS))
         print(f"{cells} cells, {reached} of {definitions} definitions: {took * 1e3:.1f} ms")
 
 
 def _compare(*, late: bool) -> None:
     notes = Notebook(cells=1000, definitions=300, reached=40, late=late)
     first, names = notes.collect()
-    # in turns, so that a busy machine slows both
-    pairs = [(notes.dump(), notes.collect()[0]) for _ in range(ROUNDS)]
-    plain = statistics.median(dump for dump, _ in pairs)
-    again = statistics.median(took for _, took in pairs)
-    edited = median(lambda: _edited(notes))
+    # in turns, so that a busy machine slows all three
+    with at_rest():
+        rounds = [(notes.dump(), notes.collect()[0], _edited(notes)) for _ in range(ROUNDS)]
+    plain, again, edited = (statistics.median(each) for each in zip(*rounds, strict=True))
     loaded = "last" if late else "first"
     print(f"1,000 cells, 300 definitions, {names} names reached; extension loaded {loaded}")
     for what, took in (("first", first), ("again", again), ("after an edit", edited)):

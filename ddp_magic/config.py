@@ -54,7 +54,7 @@ class DdpMagic(Configurable):
             text = os.environ.get(variable, "")
             # devices reads the first one itself, at every run
             if text and name not in own and name != "nproc":
-                self.set(name, text)
+                self._set_from(variable, name, text)
 
     def set(self, name: str, text: str) -> None:
         """Set one from text.
@@ -73,6 +73,12 @@ class DdpMagic(Configurable):
             raise OptionError(
                 f"{name} cannot be {text}. {trait.help} Write {name}={_example(trait)}."
             ) from None
+
+    def _set_from(self, variable: str, name: str, text: str) -> None:
+        try:
+            self.set(name, text)
+        except OptionError as error:
+            raise OptionError(f"{error} The environment has {variable}={text}.") from None
 
     def table(self) -> str:
         """Return all settings, a line each."""

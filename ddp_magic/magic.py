@@ -200,6 +200,7 @@ def _join_continued(line: str, cell: str) -> tuple[str, str]:
 _loaded: dict[int, DdpMagics] = {}
 
 
+@_usage
 def load(shell: InteractiveShell) -> None:
     """Register the magics; a second time does nothing."""
     if id(shell) in _loaded:

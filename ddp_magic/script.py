@@ -71,7 +71,9 @@ class _Page:
 
     def comment(self, text: str) -> None:
         """Add one comment line, whatever a type or an override is called."""
-        self.lines.append("# " + "".join(c if c.isprintable() else " " for c in text))
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else " " for c in text)
+        self.lines.append("# " + text)
 
     def add_source(self, item: Item) -> None:
         self.gap()

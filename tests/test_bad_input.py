@@ -166,3 +166,15 @@ def test_a_planted_directory_is_left_alone(notebook, nothing_left, tmp_path):
     assert (foreign / "owner.json").exists()
     planted.unlink()
     shutil.rmtree(foreign)
+
+
+def test_a_variable_that_sets_nonsense_is_refused_when_the_extension_is_loaded(
+    notebook, monkeypatch
+):
+    notebook.cells("%unload_ext ddp_magic")
+    monkeypatch.setenv("DDP_MAGIC_STANDBY", "perhaps")
+    shown = notebook.run("%load_ext ddp_magic")
+
+    assert isinstance(shown.error, UsageError)
+    assert shown.told.endswith("Write standby=off. The environment has DDP_MAGIC_STANDBY=perhaps.")
+    assert "Traceback" not in shown.out + shown.err

@@ -44,6 +44,7 @@ class Facts:
         imports: Modules that it imports.
         names: All names and attributes in it.
         strings: Its string constants, without docstrings.
+        words: The identifiers in them.
         by_string: Whether it may reach names by strings: ``globals()[...]``, ``eval``, ``vars()``.
     """
 
@@ -52,6 +53,7 @@ class Facts:
     imports: frozenset[str]
     names: frozenset[str]
     strings: tuple[str, ...]
+    words: frozenset[str]
     by_string: bool
 
 
@@ -85,12 +87,14 @@ def facts(code: CodeType) -> Facts:
                 imports.add(name)
             if step.opname == "STORE_GLOBAL":
                 stores.add(name)
+    strings = tuple(text for part in parts for text in (*_strings(part), *_of_main(part)))
     return Facts(
         reads=frozenset(reads),
         stores=frozenset(stores),
         imports=frozenset(imports),
         names=frozenset(name for part in parts for name in part.co_names),
-        strings=tuple(text for part in parts for text in (*_strings(part), *_of_main(part))),
+        strings=strings,
+        words=frozenset().union(*map(words, strings)),
         by_string=any(_looks_up_by_string(part, reads) for part in parts),
     )
 
@@ -148,6 +152,6 @@ def _has_docstring(code: CodeType) -> bool:
     return is_function and bool(code.co_consts) and isinstance(code.co_consts[0], str)
 
 
-def words(text: str) -> set[str]:
+def words(text: str) -> list[str]:
     """Return the identifiers in a string, if it is short enough to be code or a name."""
-    return set(re.findall(r"[^\W\d]\w*", text)) if len(text) < 500 else set()
+    return re.findall(r"[^\W\d]\w*", text) if len(text) < 500 else []

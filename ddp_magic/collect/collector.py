@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.collect import certain, computed, rules
 from ddp_magic.collect.body import read_body
 from ddp_magic.collect.cells import Cells
-from ddp_magic.collect.code import facts, words
+from ddp_magic.collect.code import facts
 from ddp_magic.collect.definitions import Definitions, How, Item, Reached
 from ddp_magic.collect.drift import changed_on_disk
 from ddp_magic.collect.emit import Emitter
@@ -108,7 +108,8 @@ class Collector:
         emitter.emit_value(FINAL, state, How.FINAL, finished())
         sent = emitter.segments.close(dry=dry)
         listing = self._listing()
-        held = self._submodules.below(emitter.modules, self._names_in_code())
+        names = self._names_in_code() if emitter.modules else frozenset[str]()
+        held = self._submodules.below(emitter.modules, names)
         return Definitions(
             cell=self._cell,
             body=self._shown,
@@ -165,8 +166,7 @@ class Collector:
         self._seen.add(code)
         self._names |= reads
         self._by_string |= said.by_string
-        for text in said.strings:
-            self._emitter.words.update(words(text))
+        self._emitter.words |= said.words
         for name in sorted(reads):
             self._emitter.emit(name)
         self._add_display(said)
@@ -221,7 +221,7 @@ class Collector:
 
     def _refuse_reached(self) -> None:
         """Refuse a function that sets what the launcher has set, if something calls its name."""
-        suspects = [code for code in self._seen if any(map(rules.is_address, facts(code).strings))]
+        suspects = [code for code in self._seen if rules.may_set_address(facts(code).words)]
         called = self._names_in_code() if suspects else frozenset[str]()
         for code in suspects:
             found = self._texts.definition(code)

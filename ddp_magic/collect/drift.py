@@ -23,19 +23,26 @@ def changed_on_disk(packages: set[str]) -> list[str]:
     Args:
         packages: Top-level names that workers import.
     """
+    here = os.getcwd() + os.sep
+    packages = {n for n in packages if _may_be_own(sys.modules.get(n), here)}
     return [
         f"{name} has changed on disk since this notebook imported it, and the workers import the "
         "file as it is now. Reload it, or restart the kernel, to have the same here."
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] in packages and _is_own(module) and _has_changed(module)
+        for name, module in (list(sys.modules.items()) if packages else ())
+        if name.partition(".")[0] in packages and _is_own(module, here) and _has_changed(module)
     ]
 
 
-def _is_own(module: Any) -> bool:
+def _may_be_own(package: Any, here: str) -> bool:
+    """Whether a module, or one inside it, may be the user's; a namespace package has no file."""
+    return getattr(package, "__file__", None) is None or _is_own(package, here)
+
+
+def _is_own(module: Any, here: str) -> bool:
     path = getattr(module, "__file__", None)
     if not isinstance(path, str) or not path.endswith(".py"):
         return False
-    return path.startswith(os.getcwd() + os.sep) and "site-packages" not in path
+    return path.startswith(here) and "site-packages" not in path
 
 
 def _has_changed(module: ModuleType) -> bool:

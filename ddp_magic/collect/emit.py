@@ -16,7 +16,7 @@ from ddp_magic.collect.explain import explain
 from ddp_magic.collect.imports import import_line, imported_objects
 from ddp_magic.collect.lines import taken
 from ddp_magic.collect.literals import is_literal
-from ddp_magic.collect.mentions import strings_in
+from ddp_magic.collect.mentions import defaults_of, strings_in
 from ddp_magic.collect.progress import Progress
 from ddp_magic.collect.provable import Proof, Unproved, names_at_definition
 from ddp_magic.collect.segments import Segments, WriteError
@@ -196,8 +196,9 @@ class Emitter:
     def _add_source(self, name: str, obj: Any, proof: Proof) -> None:
         self.objects[name] = obj
         self.queue.add(*(func.__code__ for func in proof.code))
-        self._note_annotations(obj)
-        self._note_words([d for f in proof.code for d in (f.__defaults__, f.__kwdefaults__) if d])
+        self._note_annotations(obj, proof.code)
+        if defaults := defaults_of(proof.code):
+            self._note_words(defaults)
         self._add(
             Item(
                 name=name,
@@ -233,16 +234,16 @@ class Emitter:
     def _note_by_value(self, obj: FunctionType | type) -> None:
         self.by_value.append(obj)
         if isinstance(obj, type):
-            self._note_annotations(obj)
+            self._note_annotations(obj, tuple(methods(obj)))
         elif obj.__globals__ is self.space:
             self.queue.add(obj.__code__)
 
-    def _note_annotations(self, obj: Any) -> None:
+    def _note_annotations(self, obj: Any, functions: tuple[FunctionType, ...]) -> None:
         """Remember what string annotations name; `typing.get_type_hints` looks it up."""
-        owners = [obj, *methods(obj)] if isinstance(obj, type) else [obj]
-        for owner in owners:
-            for annotation in inspect.get_annotations(owner).values():
-                self._note_words(annotation)
+        own = inspect.get_annotations(obj) if isinstance(obj, type) else {}
+        for each in (own, *(func.__annotations__ for func in functions)):
+            if each:
+                self._note_words([*each.values()])
 
     def _note_words(self, value: Any) -> None:
         for text in strings_in(value):

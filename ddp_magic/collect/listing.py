@@ -33,6 +33,7 @@ class Listing:
         numbered = enumerate((line + "\n" for line in lines), cell.first_line)
         self.texts: dict[str, dict[int, str]] = {cell.label: dict(numbered)}
         self.classes: dict[str, tuple[str, int, int]] = {}
+        self._lines: dict[str, list[str]] = {}
 
     def add_sources(self, items: Iterable[Item]) -> None:
         """Add the lines of what went by source."""
@@ -52,7 +53,7 @@ class Listing:
         for code in codes:
             cell = self._texts.cell(code.co_filename)
             if cell:
-                self._add(cell, self._texts.lines(code))
+                self._add(cell, self._texts.span(code))
 
     def add_values(self, objects: Iterable[FunctionType | type]) -> None:
         """Add the lines of functions and classes that went by value."""
@@ -68,6 +69,8 @@ class Listing:
                 self.classes[obj.__qualname__] = (cell.label, first, last)
 
     def _add(self, cell: CellText, numbers: Iterable[int]) -> None:
-        lines = hide(cell.text).splitlines(keepends=True)
+        lines = self._lines.get(cell.text)
+        if lines is None:
+            lines = self._lines[cell.text] = hide(cell.text).splitlines(keepends=True)
         known = self.texts.setdefault(cell.label, {})
         known.update((number, lines[number - 1]) for number in numbers if number <= len(lines))

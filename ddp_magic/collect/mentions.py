@@ -6,14 +6,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from types import FunctionType
 
-__all__ = ["strings_in"]
+__all__ = ["defaults_of", "strings_in"]
 
 _MOST = 500
 """Objects that are looked at: a configuration is small, a vocabulary names no functions."""
 
 _GROUPS = (list, tuple, set, frozenset)
+_WITHOUT = frozenset({bool, bytes, complex, float, int, type(None)})
 
 
 def strings_in(value: Any) -> Iterator[str]:
@@ -31,8 +33,18 @@ def strings_in(value: Any) -> Iterator[str]:
             waiting.extend(list(item.values())[:_MOST])
         elif isinstance(item, _GROUPS):
             waiting.extend(list(item)[:_MOST])
-        elif not isinstance(item, type) and isinstance(own := _attributes(item), dict):
+        elif isinstance(item, type) or type(item) in _WITHOUT:
+            continue
+        elif isinstance(own := _attributes(item), dict):
             waiting.append(own)
+
+
+def defaults_of(functions: Iterable[FunctionType]) -> list[Any]:
+    """Return what parameters have by default, without numbers."""
+    given = (
+        d for f in functions for d in (f.__defaults__ or (), (f.__kwdefaults__ or {}).values())
+    )
+    return [value for group in given for value in group if type(value) not in _WITHOUT]
 
 
 def _attributes(item: Any) -> Any:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ddp_magic.collect.provable import Proof, is_of, names_at_definition, prove
-from ddp_magic.collect.texts import methods, unwrapped
+from ddp_magic.collect.texts import unwrapped
 
 if TYPE_CHECKING:
     import ast
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from ddp_magic.collect.texts import FunctionNode, Texts
 
@@ -39,22 +39,21 @@ class Proofs:
         if type(obj) is not FunctionType and type(obj) is not type:
             return prove(name, obj, texts, space)
         known = self._known.get(obj)
-        if known is None or not known.holds(name, obj, texts, space):
-            proof = prove(name, obj, texts, space)
-            uncertain = not proof.code  # which statement made it depends on what else has run
-            if uncertain or "__dataclass_fields__" in vars(obj):
-                return proof
-            rests_on = tuple(_rests_on(name, obj, proof.node, space))
-            filename = proof.code[0].__code__.co_filename
+        code = known.holds(name, obj, texts, space) if known is not None else None
+        if known is not None and code is not None:
+            label = texts.label(known.filename)
+            return Proof(text=known.text, node=known.node, label=label, code=code)
+        proof = prove(name, obj, texts, space)
+        uncertain = not proof.code  # which statement made it depends on what else has run
+        if not uncertain and "__dataclass_fields__" not in vars(obj):
             self._known[obj] = _Known(
                 text=proof.text,
                 node=proof.node,
-                filename=filename,
+                filename=proof.code[0].__code__.co_filename,
                 flags=texts.flags,
-                rests_on=rests_on,
+                rests_on=_rests_on(name, obj, proof.node, space)[0],
             )
-            return proof
-        return known.proof(obj, texts)
+        return proof
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,42 +64,49 @@ class _Known:
     node: FunctionNode | ast.ClassDef
     filename: str
     flags: int
-    rests_on: tuple[object, ...]
+    rests_on: list[object]
 
-    def holds(self, name: str, obj: Any, texts: Texts, space: dict[str, Any]) -> bool:
-        """Whether nothing that it rests on has changed."""
-        now = tuple(_rests_on(name, obj, self.node, space))
+    def holds(
+        self, name: str, obj: Any, texts: Texts, space: dict[str, Any]
+    ) -> tuple[FunctionType, ...] | None:
+        """Return the functions in it; None if something has changed that it rests on."""
+        now, functions = _rests_on(name, obj, self.node, space)
         same = len(now) == len(self.rests_on) and texts.flags == self.flags
-        return same and all(map(operator.is_, now, self.rests_on))
-
-    def proof(self, obj: Any, texts: Texts) -> Proof:
-        """Return it with what this run calls the cell."""
-        code = tuple(methods(obj)) if isinstance(obj, type) else (obj,)
-        return Proof(text=self.text, node=self.node, label=texts.label(self.filename), code=code)
+        return functions if same and all(map(operator.is_, now, self.rests_on)) else None
 
 
-def _rests_on(name: str, obj: Any, node: ast.stmt, space: dict[str, Any]) -> Iterator[object]:
-    yield from (name, obj.__module__, obj.__qualname__, obj.__name__)
-    yield from (space.get(each) for each in names_at_definition(node))
+def _rests_on(
+    name: str, obj: Any, node: ast.stmt, space: dict[str, Any]
+) -> tuple[list[object], tuple[FunctionType, ...]]:
+    """Return what a proof rests on, and the functions in the object."""
+    found: list[object] = [name, obj.__module__, obj.__qualname__, obj.__name__]
+    found += map(space.get, names_at_definition(node))
     if isinstance(obj, FunctionType):
-        yield from _of_function(obj)
-        return
+        _add_function(found, obj)
+        return found, (obj,)
     cls: type = obj
-    yield from (cls.__bases__, cls.__doc__)
-    yield from ("__init_subclass__" in vars(base) for base in cls.__mro__)
+    found += (cls.__bases__, cls.__doc__)
+    found += ["__init_subclass__" in vars(base) for base in cls.__mro__]
+    functions: list[FunctionType] = []
     for member, value in vars(cls).items():
-        yield member
-        functions = unwrapped(value)
-        yield type(value) if functions or member.startswith("__") else value
-        for func in functions:
-            yield is_of(func, cls)
-            yield from _of_function(func)
-    for annotated, meaning in vars(cls).get("__annotations__", {}).items():
-        yield from (annotated, meaning)
+        inside = unwrapped(value)
+        kind = type(value) if inside or member.startswith("__") else value
+        found += (member, kind)
+        functions += inside
+        for func in inside:
+            found.append(is_of(func, cls))
+            _add_function(found, func)
+    _add_items(found, vars(cls).get("__annotations__"))
+    return found, tuple(functions)
 
 
-def _of_function(func: FunctionType) -> Iterator[object]:
-    yield from (func.__code__, func.__defaults__, func.__doc__, len(func.__dict__))
-    for given in (func.__kwdefaults__, func.__annotations__):
-        for key, value in (given or {}).items():
-            yield from (key, value)
+def _add_function(found: list[object], func: FunctionType) -> None:
+    found += (func.__code__, func.__defaults__, func.__doc__, len(func.__dict__))
+    _add_items(found, func.__kwdefaults__)
+    _add_items(found, func.__annotations__)
+
+
+def _add_items(found: list[object], given: Mapping[str, Any] | None) -> None:
+    if given:
+        found += given
+        found += given.values()

@@ -13,9 +13,10 @@ from ddp_magic.errors import CollectError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["group_made", "is_address", "refuse_addresses", "refuse_second_group"]
+__all__ = ["group_made", "may_set_address", "refuse_addresses", "refuse_second_group"]
 
 _ADDRESSES = ("MASTER_ADDR", "MASTER_PORT")
+_WORDS = frozenset({*_ADDRESSES, "tcp"})  # "tcp://host:29500" is an address too
 
 
 def refuse_addresses(tree: ast.AST, where: str, shift: int = 0) -> None:
@@ -36,9 +37,9 @@ def refuse_addresses(tree: ast.AST, where: str, shift: int = 0) -> None:
         )
 
 
-def is_address(text: str) -> bool:
-    """Whether code with this string may set the address."""
-    return text in _ADDRESSES or text.startswith("tcp://")
+def may_set_address(words: frozenset[str]) -> bool:
+    """Whether code with these words in its strings may set the address."""
+    return not words.isdisjoint(_WORDS)
 
 
 def _addresses(node: ast.AST) -> Iterator[tuple[str, int]]:

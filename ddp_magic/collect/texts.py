@@ -169,16 +169,14 @@ class Texts:
                 return cell, node
         return None
 
-    def lines(self, code: CodeType) -> dict[int, str]:
-        """Return the cell's lines that the code stands on, and no others."""
-        cell = self.cell(code.co_filename)
-        if cell is None:
-            return {}
+    def span(self, code: CodeType) -> range:
+        """Return the numbers of the cell's lines that the code stands on."""
         found = self.definition(code)
-        numbers = (n for part in codes.nested(code) for _, _, n in part.co_lines() if n)
-        last = found[1].end_lineno if found else max(numbers, default=code.co_firstlineno)
-        first = code.co_firstlineno
-        return dict(enumerate(cell.lines[first - 1 : last], first))
+        last = found[1].end_lineno if found else None
+        if last is None:
+            numbers = (n for part in codes.nested(code) for _, _, n in part.co_lines() if n)
+            last = max(numbers, default=code.co_firstlineno)
+        return range(code.co_firstlineno, last + 1)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -206,6 +204,8 @@ def methods(cls: type) -> Iterator[FunctionType]:
 
 def unwrapped(value: Any) -> list[FunctionType]:
     """Return the functions behind a method, property or wrapper."""
+    if type(value) is FunctionType and not value.__dict__:
+        return [value]
     if isinstance(value, (staticmethod, classmethod)):
         value = value.__func__
     if isinstance(value, property):

@@ -109,9 +109,9 @@ class Submodules:
         """Name the imported submodules of `root` that all of `names` lead to."""
         if root not in self._known:
             known = self._known[root] = defaultdict[str, list[str]](list)
-            for module in list(sys.modules):
-                if module.startswith(root + "."):
-                    known[module.rpartition(".")[2]].append(module)
+            below = root + "."
+            for module in [name for name in list(sys.modules) if name.startswith(below)]:
+                known[module.rpartition(".")[2]].append(module)
         found = [m for last in names if last in self._known[root] for m in self._known[root][last]]
         return sorted(m for m in found if names.issuperset(m[len(root) + 1 :].split(".")))
 
