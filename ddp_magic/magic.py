@@ -78,6 +78,7 @@ class DdpMagics(Magics):
     @cell_magic
     @_usage
     def ddp(self, line: str, cell: str) -> Any:  # noqa: D102  (set below, from the options)
+        entered = time.time()
         line, cell = _join_continued(line, cell)
         asked = options.parse(line)
         whole = self.front.cell(cell)
@@ -88,7 +89,7 @@ class DdpMagics(Magics):
             from ddp_magic import showing
 
             return showing.show(asked, whole, self.front, self.runs, self.settings.nproc)
-        return Run(asked, whole, self.front, self.runs, self.standby).execute()
+        return Run(asked, whole, self.front, self.runs, self.standby, entered=entered).execute()
 
     ddp.__doc__ = options.help_text()
 

@@ -14,6 +14,8 @@ from ddp_magic.nvml import Nvml
 from ddp_magic.options import check_ranks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ddp_magic.collect import Definitions, Reached
     from ddp_magic.collect.notebook import Cell
     from ddp_magic.devices import Placement
@@ -74,9 +76,23 @@ def place(options: Options, nproc: int | None) -> Placement:
 
 
 def prepare(
-    options: Options, cell: Cell, shell: Shell, run: RunDir, placement: Placement
+    options: Options,
+    cell: Cell,
+    shell: Shell,
+    run: RunDir,
+    placement: Placement,
+    *,
+    mark: Callable[[str], None] = lambda _: None,
 ) -> Prepared:
     """Check everything, collect the notebook and write the module into `run`.
+
+    Args:
+        options: The line.
+        cell: The cell.
+        shell: The notebook.
+        run: Where the module and the values go.
+        placement: Which rank runs where.
+        mark: Is told when everything is collected and when it is written.
 
     Raises:
         UserError: Something in the line, the cell or the notebook is to be mended first.
@@ -92,8 +108,10 @@ def prepare(
         stores=reached.stores,
         user_ns=shell.user_ns,
     )
+    mark("collected")
     definitions = _warned(collector.finish(bound, dry=options.show), reached, shell, placement)
     script.write(definitions, run, header=_header(options, definitions, placement))
+    mark("written")
     return Prepared(
         options=options,
         cell=cell,

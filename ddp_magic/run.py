@@ -39,13 +39,23 @@ class Run:
         marks: When each step was done, seconds since the epoch.
     """
 
-    def __init__(self, line: Options, cell: Cell, shell: Shell, runs: Runs, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        line: Options,
+        cell: Cell,
+        shell: Shell,
+        runs: Runs,
+        keeper: Keeper,
+        *,
+        entered: float | None = None,
+    ) -> None:
         self.line = line
         self.cell = cell
         self.shell = shell
         self.runs = runs
-        self.started = time.time()
-        self.marks = {"entered": self.started}
+        now = time.time()
+        self.started = entered or now
+        self.marks = {"entered": self.started, "parsed": now}
         self._keeper = keeper
         self.alarm = interrupts.Alarm()
         self.plan: Prepared
@@ -84,9 +94,9 @@ class Run:
         self._start = Start(self.line, placement, self.shell, self.runs, self._keeper)
         self._mark("placed")
         try:
-            plan = prepare(self.line, self.cell, self.shell, self._start.run, placement)
-            keeping.check(self.line, plan.run)
-            self._mark("collected")
+            run = self._start.run
+            plan = prepare(self.line, self.cell, self.shell, run, placement, mark=self._mark)
+            keeping.check(self.line, run)
             plan = self._start.settle(plan)
         except BaseException:
             self._start.undo()
