@@ -48,7 +48,8 @@ class LaunchSpec:
         cwd: The notebook's working directory.
         inherited: What else processes take over from the kernel (`standby.birth`).
         standby: Seconds that the workers wait for a job; None where it is there.
-        preload: What they import meanwhile.
+        preload: What they import meanwhile: what the job's module imports too.
+        lazy: What else they may import, of what libraries import when they need it.
     """
 
     world_size: int
@@ -60,6 +61,7 @@ class LaunchSpec:
     inherited: Mapping[str, Any] = field(default_factory=dict[str, Any])
     standby: float | None = None
     preload: tuple[str, ...] = ()
+    lazy: tuple[str, ...] = ()
 
     def write(self, run: RunDir) -> None:
         """Make the run's pipes and write what guard and agent read."""
@@ -82,6 +84,7 @@ class LaunchSpec:
             "flags": flags,
             "standby": self.standby,
             "preload": self.preload,
+            "lazy": self.lazy,
         }
         run.write(run.spec, encoded(spec))
 

@@ -86,13 +86,7 @@ def prepare(
 ) -> Prepared:
     """Check everything, collect the notebook and write the module into `run`.
 
-    Args:
-        options: The line.
-        cell: The cell.
-        shell: The notebook.
-        run: Where the module and the values go.
-        placement: Which rank runs where.
-        mark: Is told when everything is collected and when it is written.
+    `mark` is told when everything is collected and when it is written.
 
     Raises:
         UserError: Something in the line, the cell or the notebook is to be mended first.
@@ -101,13 +95,7 @@ def prepare(
     collector = Collector(cell, shell, run, shell.cells)
     reached = collector.gather()
     _check_outputs(options, reached, shell)
-    bound = overrides.resolve(
-        options.overrides,
-        tree=reached.tree,
-        reads=reached.names,
-        stores=reached.stores,
-        user_ns=shell.user_ns,
-    )
+    bound = _bound(options, reached, shell)
     mark("collected")
     definitions = _warned(collector.finish(bound, dry=options.show), reached, shell, placement)
     script.write(definitions, run, header=_header(options, definitions, placement))
@@ -121,6 +109,17 @@ def prepare(
         stores=tuple(sorted(reached.stores)),
         definitions=definitions,
         shown=tuple(range(placement.world_size)) if options.rank == "all" else options.rank,
+    )
+
+
+def _bound(options: Options, reached: Reached, shell: Shell) -> tuple[Bound, ...]:
+    """Find what each override goes to."""
+    return overrides.resolve(
+        options.overrides,
+        tree=reached.tree,
+        reads=reached.names,
+        stores=reached.stores,
+        user_ns=shell.user_ns,
     )
 
 

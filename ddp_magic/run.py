@@ -214,6 +214,7 @@ class Run:
             user_ns=self.shell.user_ns,
         )
         self.runs.results = found.results
+        self._keeper.learn(self.plan.run)
         self._mark("loaded")
         values = found.results.outputs
         self.shell.bind(values)

@@ -122,10 +122,9 @@ class RunDir:
         """FIFO on which the kernel speaks to a rank of a standby."""
         return self.path / f"job.{rank}"
 
-    @property
-    def preloaded(self) -> Path:
-        """What a standby has imported (JSON, written by its rank 0)."""
-        return self.path / "preloaded.json"
+    def imported(self, when: str) -> Path:
+        """What rank 0 imported ``ahead`` of its job, or ``late``, while its body ran (JSON)."""
+        return self.path / f"imported_{when}.json"
 
     def error(self, rank: int, attempt: int) -> Path:
         """What a failing worker tells (JSON)."""

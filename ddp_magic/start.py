@@ -95,7 +95,7 @@ class Start:
 
     def settle(self, plan: Prepared) -> Prepared:
         """Make sure of the standby; where it cannot be had, return the plan for a cold run."""
-        why = self._why_not()
+        why = self._why_not(plan)
         if self._group is None or not why:
             return plan
         new = self._runs.new_run()
@@ -104,10 +104,13 @@ class Start:
         self._keeper.refuse(hung, why)
         return replace(plan, run=new)
 
-    def _why_not(self) -> str:
+    def _why_not(self, plan: Prepared) -> str:
         """Return what speaks against the group that was claimed, now that it must be there."""
         if self._group is None:
             return ""
+        if plan.definitions.environ:
+            names = ", ".join(sorted(plan.definitions.environ))
+            return f"the cell sets {names}, which imported libraries may have read (see --env)"
         if not self._group.present():
             return "the waiting workers did not answer"
         # while it was still importing, nobody could tell what

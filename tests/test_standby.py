@@ -165,6 +165,30 @@ def test_what_is_imported_from_a_folder_is_a_module(file, found, monkeypatch, tm
     assert shadowed({"tqdm": None, "json": None}, known) == found
 
 
+LATE = """\
+%%ddp --nproc 1 -o seen
+import importlib, sys
+seen = [name in sys.modules for name in ("torch._dynamo", "torch.utils.benchmark")]
+importlib.import_module("torch.utils.benchmark")
+"""
+
+
+def test_what_libraries_import_late_the_next_workers_import_ahead(warm: Notebook):
+    warm.cells("%ddp_config standby_workers=1")
+    keeper = start(warm)
+    warm.cells(LATE)
+    assert warm.ns["seen"] == [True, False]  # what every optimizer imports is there always
+    ready(warm)
+    warm.cells(LATE)
+    assert warm.ns["seen"] == [True, True]
+    assert keeper.why_cold == ""
+    assert keeper._lazy == ["torch._dynamo", "torch.utils.benchmark"]  # not all that these brought
+
+    ready(warm)
+    warm.cells("%%ddp --nproc 1\nimport os\nos.environ['A_LIBRARYS'] = '1'")
+    assert "new processes: the cell sets A_LIBRARYS, which" in warm.run("%ddp_status").out
+
+
 def test_settings_are_shown_set_and_obeyed(warm: Notebook):
     shown = warm.run("%ddp_config")
     assert "standby=True" in shown.out

@@ -31,6 +31,8 @@ def test_cold_and_warm_cannot_be_told_apart():
 
     assert int(found["powers"], 16) == 0
     assert (found["torch warm why"], found["nothing warm why"]) == ("", "")
+    for way in ("cold", "warm"):
+        found[f"torch {way}"]["loggers"] = _apart_from_lazy(found[f"torch {way}"]["loggers"])
     assert found["torch cold"] == found["torch warm"]
     cold, warm = found["nothing cold"], found["nothing warm"]
     assert {n: v for n, v in cold.items() if n not in OF_MODULES} == {
@@ -41,3 +43,8 @@ def test_cold_and_warm_cannot_be_told_apart():
 
 def _apart_from_threads(found: dict[str, Any]) -> list[str]:
     return [line for line in found["status"] if not line.startswith("Threads:")]
+
+
+def _apart_from_lazy(loggers: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what an optimizer would import: waiting workers have that in sys.modules too."""
+    return {n: v for n, v in loggers.items() if not n.startswith(("torch._", "torch.fx"))}

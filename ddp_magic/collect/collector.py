@@ -14,6 +14,7 @@ from ddp_magic.collect.code import facts
 from ddp_magic.collect.definitions import Definitions, How, Item, Reached
 from ddp_magic.collect.drift import changed_on_disk
 from ddp_magic.collect.emit import Emitter
+from ddp_magic.collect.environ import variables_set
 from ddp_magic.collect.history import History
 from ddp_magic.collect.lines import FINAL, finished, taken
 from ddp_magic.collect.listing import Listing
@@ -108,8 +109,7 @@ class Collector:
         emitter.emit_value(FINAL, state, How.FINAL, finished())
         sent = emitter.segments.close(dry=dry)
         listing = self._listing()
-        names = self._names_in_code() if emitter.modules else frozenset[str]()
-        held = self._submodules.below(emitter.modules, names)
+        held = emitter.modules and self._submodules.below(emitter.modules, self._names_in_code())
         return Definitions(
             cell=self._cell,
             body=self._shown,
@@ -129,6 +129,7 @@ class Collector:
             process=tuple(state),
             objects=emitter.objects,
             packages=frozenset(self._packages()),
+            environ=variables_set(self._seen),
         )
 
     def _listing(self) -> Listing:

@@ -106,6 +106,8 @@ class Definitions:
     """What the last segment restores: random generators, by their libraries; `decimal`."""
     packages: frozenset[str] = frozenset()
     """Top-level packages that the workers import, also for the types of values."""
+    environ: frozenset[str] = frozenset()
+    """Environment variables that the code sets."""
     objects: dict[str, Any] = field(repr=False)
     """The kernel's own functions and classes that went by source, by name."""
 

@@ -75,7 +75,7 @@ class Standby:
         if any(pid is not None and stopped(pid) for pid in (self.guard.pid, self._agent)):
             return "the waiting workers' launcher is stopped"
         found = birth.differs(self.spec, now)
-        if found or not self.run.preloaded.exists():
+        if found or not self.run.imported("ahead").exists():
             return found
         about = self.preloaded()
         if about["unfit"]:
@@ -86,7 +86,7 @@ class Standby:
 
     def preloaded(self) -> dict[str, Any]:
         """Return what its rank 0 told of its imports."""
-        return decoded(self.run.preloaded.read_bytes())
+        return decoded(self.run.imported("ahead").read_bytes())
 
     def call(self) -> None:
         """Ask the workers whether they are there; `present` has the answer."""

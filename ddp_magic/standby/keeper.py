@@ -10,6 +10,7 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ddp_magic.documents import decoded
 from ddp_magic.errors import DdpError
 from ddp_magic.standby import machine, status
 from ddp_magic.standby.ahead import has_torch
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
     from ddp_magic.config import DdpMagic
     from ddp_magic.launch import LaunchSpec
+    from ddp_magic.rundir import RunDir
     from ddp_magic.runs import Runs
 
 __all__ = ["Keeper"]
 
+_MOST = 2000
+"""Modules that are told to the next group."""
 _AFTER_LOAD = 2.0
 """Seconds after %load_ext at which the first group starts, if torch was not imported before."""
+_LAZY = "torch._dynamo"
+"""The first optimizer of a process imports it, which takes as long as torch itself."""
 _AFTER_CELL = 0.05
 """Seconds in which a cell's own end reaches the page before the next group starts to import."""
 
@@ -57,6 +63,7 @@ class Keeper:
         self._next: LaunchSpec | None = None
         self._group: Standby | None = None
         self._unfit: set[str] = set()
+        self._lazy = [_LAZY]
         self._due = False
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
@@ -104,12 +111,28 @@ class Keeper:
             why = "standby=off (%ddp_config standby=on)"
         elif self._group is not None:
             why = "they have left: nobody came, memory was short, or they were killed"
-        return status.describe(self._group, why)
+        line = status.describe(self._group, why)
+        return f"{line}\nthe last run had new processes: {self.why_cold}" if self.why_cold else line
 
     def expect(self, spec: LaunchSpec, preload: Iterable[str]) -> None:
         """Have a group like this one's once the cell has ended."""
-        self._next = replace(spec, preload=tuple(n for n in preload if n not in self._unfit))
+        self._next = self._filled(replace(spec, preload=tuple(preload)))
         self._due = True
+
+    def learn(self, run: RunDir) -> None:
+        """Have the next group import what this run's libraries imported late."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            late = decoded(run.imported("late").read_bytes())["late"]
+            self._lazy = [*dict.fromkeys([*self._lazy, *late])][:_MOST]
+            if self._next is not None:
+                self._next = self._filled(self._next)
+
+    def _filled(self, spec: LaunchSpec) -> LaunchSpec:
+        """Add what packages that a group imports anyway import late; drop what is unfit."""
+        preload = tuple(name for name in spec.preload if name not in self._unfit)
+        roots = {name.partition(".")[0] for name in preload}
+        lazy = (n for n in self._lazy if n.partition(".")[0] in roots and n not in self._unfit)
+        return replace(spec, preload=preload, lazy=tuple(lazy))
 
     def close(self) -> None:
         """Start no more, and kill what waits.
@@ -142,6 +165,9 @@ class Keeper:
             if self.why_cold:
                 self.refuse(group)
                 return None
+            if group.ready:  # what came with others need not be told again
+                alone = {*group.preloaded()["lazy"]}
+                self._lazy = [n for n in self._lazy if n in alone or n not in group.spec.lazy]
             group.call()
             return group
 
@@ -204,7 +230,7 @@ class Keeper:
         """Return what the next run will most likely start."""
         size = self.config.standby_workers
         if self._next is None:
-            return replace(self._first(size), preload=("torch",))
+            return self._filled(replace(self._first(size), preload=("torch",)))
         if size in (None, self._next.world_size):
             return self._next
-        return replace(self._first(size), preload=self._next.preload)
+        return self._filled(replace(self._first(size), preload=self._next.preload))

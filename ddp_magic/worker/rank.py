@@ -8,7 +8,7 @@ import signal
 import sys
 import warnings
 from datetime import timedelta
-from json import loads  # now: the user's program may put another in its place
+from json import dumps, loads  # now: the user's program may put another in its place
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ddp_magic.news import tell
@@ -38,6 +38,7 @@ class Rank:
         self.local_rank = int(os.environ["LOCAL_RANK"])
         self.attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
         self.before: dict[str, object] = {}
+        self.imported: set[str] = set()
         self.changes: Changes | None = None
 
     def main(self) -> NoReturn:
@@ -55,6 +56,7 @@ class Rank:
         code, value = self.train()
         if self.rank == 0:
             tell(self.run, ev="group", used=grouped())
+            self.tell_imports()
             self.save(code, value)
         if code == 0:
             self.part()
@@ -96,6 +98,7 @@ class Rank:
         """Run definitions and body; return the body's value."""
         self.set_device()
         self.program.define()
+        self.imported = {*sys.modules}
         self.before = dict(self.program.namespace)
         if self.rank == 0:
             with contextlib.suppress(Exception):  # all that it is for is a note
@@ -140,6 +143,15 @@ class Rank:
         """Record the error that this rank was handling when it was stopped."""
         if errors.kind(error) == errors.Kind.OWN:
             self.tell_error(error, errors.Kind.UNFINISHED)
+
+    def tell_imports(self) -> None:
+        """Record what the body's libraries imported when they needed it, for the next workers."""
+        with contextlib.suppress(Exception):  # whatever the program has put into sys.modules
+            mine = {*self.job["packages"], "torch"} - sys.stdlib_module_names
+            # a module moves to the end when its import is done: whoever asked for others is last
+            new = [name for name in reversed(sys.modules) if name not in self.imported]
+            late = [name for name in new if name.partition(".")[0] in mine]
+            self.run.write(self.run.imported("late"), dumps({"late": late}))
 
     def save(self, code: int, value: object) -> None:
         """Write what comes back: the named outputs, the value, and what the body bound."""

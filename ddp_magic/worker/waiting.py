@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import sys
+import tempfile
 import threading
 import warnings
 from importlib import import_module
@@ -42,6 +44,7 @@ class Waiting:
         self._filters = [*warnings.filters]
         self._printed = b""
         self._unfit: dict[str, str] = {}
+        self._lazy: list[str] = []
 
     def main(self) -> None:
         """Wait; return when there is a job, which has then the process it would have found."""
@@ -52,11 +55,27 @@ class Waiting:
             with behind_others(), self._captured():
                 for name in spec["preload"]:
                     self._preload(name)
+                self._go_on(spec["lazy"], pipe)
             self._tell(before)
             while os.read(pipe, 1) == b"?":
                 tell(self._run, ev="here", rank=self._rank)
         os.close(pipe)
         self._become(json.loads(self._run.job.read_bytes()), spec["preload"])
+
+    def _go_on(self, names: list[str], pipe: int) -> None:
+        """Import more until a run comes; its program finds only `sys.modules` changed by it."""
+        environ, filters = dict(os.environ), [*warnings.filters]
+        folder = tempfile.tempdir
+        for name in names:
+            if select.select([pipe], [], [], 0)[0]:
+                break
+            if name not in sys.modules:
+                self._lazy.append(name)
+                self._preload(name)
+        for name in {*environ, *os.environ}:
+            _set(name, environ.get(name))
+        _put_back(filters)
+        tempfile.tempdir = folder
 
     def _preload(self, name: str) -> None:
         threads = threading.active_count()
@@ -98,24 +117,34 @@ class Waiting:
                 "names": {name: _origin(name) for name in sorted(new)},
                 "path": [os.path.abspath(entry) for entry in sys.path],
                 "unfit": self._unfit,
+                "lazy": self._lazy,
             }
-            self._run.write(self._run.preloaded, json.dumps(told))
+            self._run.write(self._run.imported("ahead"), json.dumps(told))
         tell(self._run, ev="waiting", rank=self._rank, fit=not self._unfit)
 
     def _become(self, job: dict[str, Any], preloaded: list[str]) -> None:
         """Take over what was decided since, and take back what the job would not have."""
         for name, value in job["late"].items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+            _set(name, value)
         os.chdir(job["cwd"])
         needed = {name.partition(".")[0] for name in preloaded} & {*job["packages"]}
         if needed and self._printed:
             os.write(2, self._printed)
         if not needed:
-            warnings.resetwarnings()  # has what was decided by the old ones forgotten
-            warnings.filters.extend(self._filters)  # type: ignore[attr-defined]
+            _put_back(self._filters)
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    elif os.environ.get(name) != value:
+        os.environ[name] = value
+
+
+def _put_back(filters: list[Any]) -> None:
+    if warnings.filters != filters:
+        warnings.resetwarnings()  # has what was decided by the old ones forgotten
+        warnings.filters.extend(filters)  # type: ignore[attr-defined]
 
 
 def _origin(name: str) -> tuple[str, int] | None:
