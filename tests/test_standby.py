@@ -110,7 +110,12 @@ DIFFERENT = {
     "B, C changed in the environment": {"environ": {"A": "1", "C": "1", "COLUMNS": "3"}},
     "the CPUs it may use changed": {"inherited": {"the CPUs it may use": {1}}},
     "": {
-        "environ": {"A": "1", "B": "1", "CUDA_VISIBLE_DEVICES": "GPU-1"},
+        "environ": {
+            "A": "1",
+            "B": "1",
+            "CUDA_VISIBLE_DEVICES": "1",
+            "TORCHINDUCTOR_CACHE_DIR": "/",
+        },
         "grace": 7.0,
         "cwd": "/",
     },
@@ -127,7 +132,8 @@ def test_what_speaks_against_processes_that_started_earlier(why: str):
 
     assert birth.differs(born, now) == why
     if not why:
-        assert birth.late(born, now) == {"CUDA_VISIBLE_DEVICES": "GPU-1"}
+        told = {"CUDA_VISIBLE_DEVICES": "1", "TORCHINDUCTOR_CACHE_DIR": "/"}
+        assert birth.late(born, now) == told
 
 
 def test_a_module_of_the_job_is_not_the_one_that_was_imported_ahead(

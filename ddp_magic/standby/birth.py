@@ -17,10 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["LATE", "differs", "inherited", "late"]
 
-LATE = frozenset({"COLUMNS", "CUDA_VISIBLE_DEVICES", "FORCE_COLOR", "LINES", "NO_COLOR"})
+LATE = frozenset(
+    {
+        "COLUMNS",
+        "CUDA_VISIBLE_DEVICES",
+        "FORCE_COLOR",
+        "LINES",
+        "NO_COLOR",
+        "TORCHINDUCTOR_CACHE_DIR",
+    }
+)
 """Environment variables that are read when they are needed: these a waiting worker may be told.
 
-CUDA reads its own at cuInit, which no standby has called. Tested by `test_standby_likeness`.
+CUDA reads its own at cuInit, which no standby has called. torch sets the last one itself, in the
+kernel, when the first optimizer is made there. Tested by `test_standby_likeness`.
 """
 _STATUS = ("Umask:", "SigIgn:", "Groups:", "Seccomp:")
 _HANDLED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGTERM)
