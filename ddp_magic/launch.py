@@ -50,6 +50,7 @@ class LaunchSpec:
         standby: Seconds that the workers wait for a job; None where it is there.
         preload: What they import meanwhile: what the job's module imports too.
         lazy: What else they may import, of what libraries import when they need it.
+        hesitation: Seconds for which they wait before these, where no run has needed them yet.
     """
 
     world_size: int
@@ -62,6 +63,7 @@ class LaunchSpec:
     standby: float | None = None
     preload: tuple[str, ...] = ()
     lazy: tuple[str, ...] = ()
+    hesitation: float = 0
 
     def write(self, run: RunDir) -> None:
         """Make the run's pipes and write what guard and agent read."""
@@ -85,6 +87,7 @@ class LaunchSpec:
             "standby": self.standby,
             "preload": self.preload,
             "lazy": self.lazy,
+            "hesitation": self.hesitation,
         }
         run.write(run.spec, encoded(spec))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import sys
 import time
@@ -180,6 +181,9 @@ class DdpMagics(Magics):
 
     def _likely(self, size: int | None) -> LaunchSpec:
         import_module("ddp_magic.run")  # the first run needs it, and nobody waits for it now
+        if self.front.ui == "widget":
+            with contextlib.suppress(ImportError):
+                import_module("ddp_magic.views.widget")
         from ddp_magic.start import likely
 
         return likely(size, self.settings.nproc)

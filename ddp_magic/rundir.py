@@ -123,7 +123,7 @@ class RunDir:
         return self.path / f"job.{rank}"
 
     def imported(self, when: str) -> Path:
-        """What rank 0 imported ``ahead`` of its job, or ``late``, while its body ran (JSON)."""
+        """What rank 0 imported (JSON): ``ahead`` of its job, ``later``, ``late`` in its body."""
         return self.path / f"imported_{when}.json"
 
     def error(self, rank: int, attempt: int) -> Path:

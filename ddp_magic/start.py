@@ -80,7 +80,7 @@ class Start:
         self._columns = shutil.get_terminal_size().columns if shell.is_terminal else 100
         self._asked = self._spec(colour=False)
         self._group = keeper.claim(self._asked, cold=line.cold)
-        self._known = self._group is not None and self._group.ready
+        self._known = self._group.told if self._group and self._group.ready else ""
         self.run = self._group.run if self._group else runs.new_run()
 
     def _spec(self, *, colour: bool) -> LaunchSpec:
@@ -114,7 +114,8 @@ class Start:
         if not self._group.present():
             return "the waiting workers did not answer"
         # while it was still importing, nobody could tell what
-        return "" if self._known else self._group.differs(self._asked)
+        known = self._known and self._known == self._group.told
+        return "" if known else self._group.differs(self._asked)
 
     def launch(self, plan: Prepared, *, colour: bool) -> Guard:
         """Start the run's processes, or give those that wait their job.

@@ -99,10 +99,12 @@ def main() -> None:
         )
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ddp_magic.standby import keeper as keeping
     from tests.notebook import until
     from tests.standby import PATIENCE, keeper_of
 
     shell = InteractiveShell.instance()
+    keeping._HESITATION = 0  # at once all that may ever be imported ahead
     shell.run_line_magic("load_ext", "ddp_magic")
     shell.run_line_magic("ddp_config", "standby_workers=1")
     keeper = keeper_of(shell)

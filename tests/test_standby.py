@@ -12,6 +12,7 @@ import pytest
 from ddp_magic.launch import LaunchSpec
 from ddp_magic.processes import descendants
 from ddp_magic.standby import birth, machine
+from ddp_magic.standby import keeper as keeping
 from ddp_magic.standby.ahead import shadowed
 from tests.notebook import Notebook, until
 from tests.standby import keeper_of, ready, start
@@ -173,21 +174,30 @@ def test_what_is_imported_from_a_folder_is_a_module(file, found, monkeypatch, tm
 
 LATE = """\
 %%ddp --nproc 1 -o seen
-import importlib, sys
+import importlib, sys, torch
 seen = [name in sys.modules for name in ("torch._dynamo", "torch.utils.benchmark")]
 importlib.import_module("torch.utils.benchmark")
 """
+OPTIMIZER = "torch.optim.SGD([torch.ones(1, requires_grad=True)], 0.1)\n"
 
 
-def test_what_libraries_import_late_the_next_workers_import_ahead(warm: Notebook):
+def test_what_libraries_import_late_the_next_workers_import_ahead(
+    warm: Notebook, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeping, "_HESITATION", 0.05)
     warm.cells("%ddp_config standby_workers=1")
     keeper = start(warm)
+    until(lambda: keeper.group and keeper.group.told == "later" and keeper.ready())
+    monkeypatch.setattr(keeping, "_HESITATION", 60)
     warm.cells(LATE)
-    assert warm.ns["seen"] == [True, False]  # what every optimizer imports is there always
+    assert (warm.ns["seen"], keeper.why_cold) == ([True, False], "")
+
+    ready(warm)
+    warm.cells(LATE + OPTIMIZER)  # before they have begun with what no run has needed yet
+    assert (warm.ns["seen"], keeper.why_cold) == ([False, False], "")
     ready(warm)
     warm.cells(LATE)
-    assert warm.ns["seen"] == [True, True]
-    assert keeper.why_cold == ""
+    assert (warm.ns["seen"], keeper.why_cold) == ([True, True], "")
     assert keeper._lazy == ["torch._dynamo", "torch.utils.benchmark"]  # not all that these brought
 
     ready(warm)

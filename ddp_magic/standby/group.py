@@ -75,7 +75,7 @@ class Standby:
         if any(pid is not None and stopped(pid) for pid in (self.guard.pid, self._agent)):
             return "the waiting workers' launcher is stopped"
         found = birth.differs(self.spec, now)
-        if found or not self.run.imported("ahead").exists():
+        if found or not self.told:
             return found
         about = self.preloaded()
         if about["unfit"]:
@@ -84,9 +84,14 @@ class Standby:
         name = shadowed(about["names"], about["path"])
         return f"{name} is another module now" if name else ""
 
+    @property
+    def told(self) -> str:
+        """Which account of its imports is the last; empty where there is none yet."""
+        return next((w for w in ("later", "ahead") if self.run.imported(w).exists()), "")
+
     def preloaded(self) -> dict[str, Any]:
-        """Return what its rank 0 told of its imports."""
-        return decoded(self.run.imported("ahead").read_bytes())
+        """Return what its rank 0 told of its imports, last."""
+        return decoded(self.run.imported(self.told).read_bytes())
 
     def call(self) -> None:
         """Ask the workers whether they are there; `present` has the answer."""
@@ -155,6 +160,8 @@ class Standby:
             self._agent = told["pid"]
         elif told["ev"] == "waiting":
             self._waiting.add(told["rank"])
+        elif told["ev"] == "importing":
+            self._waiting.discard(told["rank"])
         elif told["ev"] == "here":
             self._here.add(told["rank"])
         elif told["ev"] == "ended":

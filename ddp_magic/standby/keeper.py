@@ -32,6 +32,8 @@ _AFTER_LOAD = 2.0
 """Seconds after %load_ext at which the first group starts, if torch was not imported before."""
 _LAZY = "torch._dynamo"
 """The first optimizer of a process imports it, which takes as long as torch itself."""
+_HESITATION = 3.0
+"""Seconds in which a run finds workers that do not import anything, before they begin with that."""
 _AFTER_CELL = 0.05
 """Seconds in which a cell's own end reaches the page before the next group starts to import."""
 
@@ -64,6 +66,7 @@ class Keeper:
         self._group: Standby | None = None
         self._unfit: set[str] = set()
         self._lazy = [_LAZY]
+        self._learned = False
         self._due = False
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
@@ -123,6 +126,7 @@ class Keeper:
         """Have the next group import what this run's libraries imported late."""
         with contextlib.suppress(OSError, ValueError, KeyError):
             late = decoded(run.imported("late").read_bytes())["late"]
+            self._learned = self._learned or _LAZY in late
             self._lazy = [*dict.fromkeys([*self._lazy, *late])][:_MOST]
             if self._next is not None:
                 self._next = self._filled(self._next)
@@ -132,7 +136,8 @@ class Keeper:
         preload = tuple(name for name in spec.preload if name not in self._unfit)
         roots = {name.partition(".")[0] for name in preload}
         lazy = (n for n in self._lazy if n.partition(".")[0] in roots and n not in self._unfit)
-        return replace(spec, preload=preload, lazy=tuple(lazy))
+        pause = 0 if self._learned else _HESITATION
+        return replace(spec, preload=preload, lazy=tuple(lazy), hesitation=pause)
 
     def close(self) -> None:
         """Start no more, and kill what waits.
@@ -166,8 +171,11 @@ class Keeper:
                 self.refuse(group)
                 return None
             if group.ready:  # what came with others need not be told again
-                alone = {*group.preloaded()["lazy"]}
-                self._lazy = [n for n in self._lazy if n in alone or n not in group.spec.lazy]
+                about = group.preloaded()
+                with_others = (
+                    {*group.spec.lazy} - {*about["lazy"]} if about["whole"] else set[str]()
+                )
+                self._lazy = [name for name in self._lazy if name not in with_others]
             group.call()
             return group
 

@@ -45,6 +45,7 @@ class Waiting:
         self._printed = b""
         self._unfit: dict[str, str] = {}
         self._lazy: list[str] = []
+        self._whole = False
 
     def main(self) -> None:
         """Wait; return when there is a job, which has then the process it would have found."""
@@ -55,8 +56,14 @@ class Waiting:
             with behind_others(), self._captured():
                 for name in spec["preload"]:
                     self._preload(name)
-                self._go_on(spec["lazy"], pipe)
-            self._tell(before)
+                if not spec["hesitation"]:
+                    self._go_on(spec["lazy"], pipe)
+            self._tell(before, "ahead")
+            if spec["hesitation"] and spec["lazy"] and not _asked(pipe, spec["hesitation"]):
+                tell(self._run, ev="importing", rank=self._rank)
+                with behind_others(), self._captured():
+                    self._go_on(spec["lazy"], pipe)
+                self._tell(before, "later")
             while os.read(pipe, 1) == b"?":
                 tell(self._run, ev="here", rank=self._rank)
         os.close(pipe)
@@ -67,11 +74,13 @@ class Waiting:
         environ, filters = dict(os.environ), [*warnings.filters]
         folder = tempfile.tempdir
         for name in names:
-            if select.select([pipe], [], [], 0)[0]:
+            if _asked(pipe, 0):
                 break
             if name not in sys.modules:
                 self._lazy.append(name)
                 self._preload(name)
+        else:
+            self._whole = True
         for name in {*environ, *os.environ}:
             _set(name, environ.get(name))
         _put_back(filters)
@@ -106,10 +115,10 @@ class Waiting:
             for fd, real in streams.items():
                 os.dup2(real, fd)
                 os.close(real)
-            self._printed = os.pread(held, os.fstat(held).st_size, 0)
+            self._printed += os.pread(held, os.fstat(held).st_size, 0)
             os.close(held)
 
-    def _tell(self, before: set[str]) -> None:
+    def _tell(self, before: set[str], when: str) -> None:
         """Say that we wait, and with what."""
         if self._rank == 0:
             new = {name.partition(".")[0] for name in sys.modules.keys() - before}
@@ -118,8 +127,9 @@ class Waiting:
                 "path": [os.path.abspath(entry) for entry in sys.path],
                 "unfit": self._unfit,
                 "lazy": self._lazy,
+                "whole": self._whole,
             }
-            self._run.write(self._run.imported("ahead"), json.dumps(told))
+            self._run.write(self._run.imported(when), json.dumps(told))
         tell(self._run, ev="waiting", rank=self._rank, fit=not self._unfit)
 
     def _become(self, job: dict[str, Any], preloaded: list[str]) -> None:
@@ -132,6 +142,11 @@ class Waiting:
             os.write(2, self._printed)
         if not needed:
             _put_back(self._filters)
+
+
+def _asked(pipe: int, seconds: float) -> bool:
+    """Whether a run asks for us, or does so within some seconds."""
+    return bool(select.select([pipe], [], [], seconds)[0])
 
 
 def _set(name: str, value: str | None) -> None:
