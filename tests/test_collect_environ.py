@@ -12,7 +12,7 @@ ANY = "environment variables"
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("os.environ['TOKENIZERS_PARALLELISM'] = 'false'", {"TOKENIZERS_PARALLELISM"}),
+        ("os.environ['HF_HUB_OFFLINE'] = '1'", {"HF_HUB_OFFLINE"}),
         ("environ['A'] = str(1)", {"A"}),
         ("def f():\n    os.environ['A'] = '1'", {"A"}),
         ("class C:\n    def f(self):\n        os.environ['A'] = self.a", {"A"}),
@@ -25,6 +25,7 @@ ANY = "environment variables"
         ("os.environ |= {'A': '1'}", {ANY}),
         ("os.environ['A'] = '1'\nos.environ['B'] = '2'", {"A", "B"}),
         ("os.environ['NCCL_DEBUG'] = 'INFO'", set()),
+        ("def seed(n):\n    os.environ['PYTHONHASHSEED'] = str(n)", set()),
         ("ranks['x'] = os.environ['RANK']", set()),
         ("ranks[os.environ['RANK']] = 1", set()),
         ("print(os.environ.get('A', '1'), 'A' in os.environ)", set()),

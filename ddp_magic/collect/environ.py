@@ -23,6 +23,15 @@ _SYSTEM = frozenset({"putenv", "unsetenv"})
 _SILENT = frozenset({"CACHE", "COPY", "NOP", "PRECALL", "PUSH_NULL"})
 _READ_LATE = ("NCCL_", "TORCH_NCCL_", "GLOO_")
 """What NCCL and gloo read when a process group is made."""
+_HARMLESS = frozenset(
+    {
+        "CUBLAS_WORKSPACE_CONFIG",  # cuBLAS reads it when its first handle is made
+        "CUDA_LAUNCH_BLOCKING",  # CUDA reads both at cuInit
+        "CUDA_VISIBLE_DEVICES",
+        "PYTHONHASHSEED",  # read when Python starts; half of all seed_everything() set it in vain
+        "TOKENIZERS_PARALLELISM",  # tokenizers reads it at each use
+    }
+)
 _UNKNOWN = "environment variables"
 
 
@@ -35,7 +44,7 @@ def variables_set(codes: Iterable[CodeType]) -> frozenset[str]:
     for code in codes:
         if not facts(code).names.isdisjoint({"environ", *_SYSTEM}):
             found.update(name for part in nested(code) for name in _set_in(part))
-    return frozenset(name for name in found if not name.startswith(_READ_LATE))
+    return frozenset(name for name in found - _HARMLESS if not name.startswith(_READ_LATE))
 
 
 def _set_in(code: CodeType) -> Iterator[str]:
