@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from ddp_magic.events import Notice, RunEnded, RunStarted, RunState, StateChanged
-from ddp_magic.follow import LAG
 from ddp_magic.views import Blind, make
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawing"]
 
-_PAGE_LAG = 1 << 20
+_LAG = 1 << 20
 
 
 class Drawing:
@@ -28,13 +27,13 @@ class Drawing:
         state: The run's state, as the events told it.
         colour: Whether the view draws colours.
         lag: Bytes of a stream that the view may be behind: all in a terminal, which shows every
-            byte, less in a page, which shows the newest lines and should not take a core.
+            byte, less elsewhere, where a view shows the newest lines and should not take a core.
     """
 
     def __init__(self, kind: Kind, shell: Shell, on_stop: Callable[[], None]) -> None:
         self.state = RunState.STARTING
         self.colour = kind != "plain" or shell.is_terminal
-        self.lag = _PAGE_LAG if kind != "plain" else None if shell.is_terminal else LAG
+        self.lag = None if kind == "plain" and shell.is_terminal else _LAG
         self._shell = shell
         self._log_dir = ""
         self._view: View = make(kind, shell, on_stop)

@@ -50,6 +50,7 @@ class _Source:
         default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
     )
     held: int = 0
+    lost: int = 0
     last: deque[str] = field(default_factory=lambda: deque[str](maxlen=LAST))
 
 
@@ -142,8 +143,7 @@ class PlainView:
         source = self._sources.get((event.rank, event.stream))
         if source is None:
             return
-        if event.skipped:
-            self._say(f"{event.skipped:,} bytes are not shown here, see {source.log}")
+        source.lost += event.skipped
         if self._raw:
             self._write_raw(source, source.decoder.decode(event.data))
             return
@@ -165,7 +165,7 @@ class PlainView:
                 source.last.append(line)
                 continue
             self._credit -= weight
-            if source.held:
+            if source.held or source.lost:
                 out.append(self._gap(source, source.held))
                 source.held = 0
                 source.last.clear()
@@ -176,16 +176,18 @@ class PlainView:
     def _release(self, source: _Source) -> None:
         """Write the end of what was held back: it is what tells how the run went."""
         missing = source.held - len(source.last)
-        lines = [self._gap(source, missing)] if missing else []
-        if source.last:
+        lines = [self._gap(source, missing)] if missing or source.lost else []
+        if lines or source.last:
             text = "".join([*lines, *source.last])
             self._display.write(text, stderr=source.stream == "stderr")
             source.held = 0
             source.last.clear()
 
     def _gap(self, source: _Source, count: int) -> str:
-        path = escape.line(str(source.log))
-        return f"{source.label}… {count:,} line{'' if count == 1 else 's'}, see {path}\n"
+        lines = [f"{count:,} line{'' if count == 1 else 's'}"] if count else []
+        parts = [*lines, *([f"{source.lost:,} bytes"] if source.lost else [])]
+        source.lost = 0
+        return f"{source.label}… {' and '.join(parts)}, see {escape.line(str(source.log))}\n"
 
     def _say(self, text: str) -> None:
         if self._alive == set():
