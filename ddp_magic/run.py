@@ -47,15 +47,14 @@ class Run:
         runs: Runs,
         keeper: Keeper,
         *,
-        entered: float | None = None,
+        entered: float,
     ) -> None:
         self.line = line
         self.cell = cell
         self.shell = shell
         self.runs = runs
-        now = time.time()
-        self.started = entered or now
-        self.marks = {"entered": self.started, "parsed": now}
+        self.started = entered
+        self.marks = {"entered": entered, "parsed": time.time()}
         self._keeper = keeper
         self.alarm = interrupts.Alarm()
         self.plan: Prepared

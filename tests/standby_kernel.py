@@ -18,7 +18,7 @@ _LOAD = """
 import os, time
 from ddp_magic import magic
 from ddp_magic.standby import keeper as _keeper
-_keeper._AFTER__LOAD = 0.05
+_keeper._AFTER_LOAD = 0.05
 %load_ext ddp_magic
 magics = magic._loaded[id(get_ipython())]
 keeper = magics.standby

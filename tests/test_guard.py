@@ -452,9 +452,11 @@ def test_a_process_whose_main_thread_has_ended_still_has_its_children():
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as half:
         assert half.stdout
         below = int(half.stdout.readline())
-        until(lambda: Path(f"/proc/{half.pid}/stat").read_text().split()[2] == "Z")
-        seen, born = descendants(os.getpid()), start_time(half.pid)
-        kill_all([half.pid, below])
+        try:
+            until(lambda: Path(f"/proc/{half.pid}/stat").read_text().split()[2] == "Z")
+            seen, born = descendants(os.getpid()), start_time(half.pid)
+        finally:
+            kill_all([half.pid, below])
 
     assert {half.pid, below} <= set(seen)
     assert born is not None

@@ -124,7 +124,7 @@ class Keeper:
 
     def learn(self, run: RunDir) -> None:
         """Have the next group import what this run's libraries imported late."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError):  # rank 0 was killed before it wrote this
             late = decoded(run.imported("late").read_bytes())["late"]
             self._learned = self._learned or _LAZY in late
             self._lazy = [*dict.fromkeys([*self._lazy, *late])][:_MOST]
@@ -182,6 +182,7 @@ class Keeper:
     def put_back(self, group: Standby | None) -> None:
         """Let the group that was claimed wait on: the run was refused before it began."""
         with self._lock:
+            self.why_cold = ""  # no run has had new processes
             if group is None:
                 self._due = self._group is None
                 return

@@ -167,7 +167,7 @@ class PlainView:
             self._credit -= weight
             if source.held or source.lost:
                 out.append(self._gap(source, source.held))
-                source.held = 0
+                source.held = source.lost = 0
                 source.last.clear()
             out.append(line)
         if out:
@@ -180,13 +180,12 @@ class PlainView:
         if lines or source.last:
             text = "".join([*lines, *source.last])
             self._display.write(text, stderr=source.stream == "stderr")
-            source.held = 0
+            source.held = source.lost = 0
             source.last.clear()
 
     def _gap(self, source: _Source, count: int) -> str:
         lines = [f"{count:,} line{'' if count == 1 else 's'}"] if count else []
         parts = [*lines, *([f"{source.lost:,} bytes"] if source.lost else [])]
-        source.lost = 0
         return f"{source.label}… {' and '.join(parts)}, see {escape.line(str(source.log))}\n"
 
     def _say(self, text: str) -> None:
