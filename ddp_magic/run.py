@@ -82,6 +82,9 @@ class Run:
             self._open_view()
             guard = stack.enter_context(self._launched())
             self._follow(guard)
+            if self._stopping_since is None and self._start.renewed():
+                guard = stack.enter_context(self._launched())
+                self._follow(guard)
             return self._end(guard)
 
     # -- before ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from ddp_magic.environment import environment
 from ddp_magic.launch import Guard, LaunchSpec
 from ddp_magic.options import parse, torchrun_argv
 from ddp_magic.prepare import place
+from ddp_magic.rundir import RunDir
 from ddp_magic.standby import ahead, birth
 
 if TYPE_CHECKING:
@@ -140,3 +141,20 @@ class Start:
         self._runs.waiting = None
         self._group.go()
         return self._group.guard
+
+    def renewed(self) -> bool:
+        """Whether what waited was killed before any worker began; the run can then start anew.
+
+        To be asked when no process is left; `launch` will start new ones in the same directory.
+        """
+        if self._group is None or not self._group.untouched():
+            return False
+        self._group = None
+        self._keeper.why_cold = "the waiting workers were killed as the cell began"
+        old = RunDir(self.run.path.with_name(f"left-{self.run.run_id}"))
+        self.run.path.rename(old.path)
+        self.run = RunDir.create(self.run.path)
+        old.job.unlink(missing_ok=True)
+        old.move(self.run)
+        old.remove()
+        return True

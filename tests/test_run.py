@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -13,9 +12,6 @@ import pytest
 from ddp_magic.errors import RunStopped, WorkerFailed
 from ddp_magic.processes import marked
 from tests.standby import keeper_of, ready
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = [pytest.mark.workers, pytest.mark.usefixtures("on_cpu")]
 
@@ -78,6 +74,13 @@ def either(request: pytest.FixtureRequest):
     return request.getfixturevalue(request.param)
 
 
+@pytest.fixture(params=["torch_notebook", "warm_notebook"], ids=["cold", "warm"])
+def alone(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    """The same for runs of one worker."""
+    monkeypatch.setenv("DDP_MAGIC_STANDBY_WORKERS", "1")
+    return request.getfixturevalue(request.param)
+
+
 def test_the_main_job(either, nothing_left):
     notebook = either
     notebook.cells(TRAINER)
@@ -112,9 +115,9 @@ def test_the_main_job(either, nothing_left):
 
 
 def test_models_are_equal_in_all_ranks_and_the_worlds_are_loopback_only(
-    torch_notebook, tmp_path, nothing_left
+    either, tmp_path, nothing_left
 ):
-    notebook = torch_notebook
+    notebook = either
     notebook.cells(TRAINER, f"place = {str(tmp_path)!r}")
     seen: list[str] = []
 
@@ -202,24 +205,13 @@ ENDS = {
 
 
 @pytest.mark.parametrize(("code", "said"), ENDS.values(), ids=ENDS)
-def test_every_way_to_die_is_said_in_a_clear_sentence(torch_notebook, code, said):
+def test_every_way_to_die_is_said_in_a_clear_sentence(either, code, said):
     body = f'rank = int(os.environ["RANK"])\n{code}\ntime.sleep(60)'
-    shown = torch_notebook.run(f"%%ddp --nproc 2 --grace 3\n{body}")
+    shown = either.run(f"%%ddp --nproc 2 --grace 3\n{body}")
 
     assert isinstance(shown.error, WorkerFailed)
     assert said.replace("Rank 1 failed in", "failed in") in shown.told
     assert "ChildFailedError" not in shown.told + shown.err
-
-
-def test_workers_that_waited_die_in_the_same_sentences(warm_notebook):
-    for name in ("exit code", "SIGKILL", "before the group"):
-        code, said = ENDS[name]
-        ready(warm_notebook)
-        shown = warm_notebook.run(f"%%ddp --nproc 2\nrank = int(os.environ['RANK'])\n{code}")
-
-        assert isinstance(shown.error, WorkerFailed)
-        assert said in shown.told
-        assert keeper_of(warm_notebook.shell).why_cold == ""
 
 
 def test_a_group_that_was_never_made_is_told_and_the_environment_is_clean(
@@ -255,8 +247,8 @@ def test_a_group_that_was_never_made_is_told_and_the_environment_is_clean(
     assert not [n for n in names if "ddp" in n]
 
 
-def test_an_interrupt_brings_back_what_is_bound_and_the_next_run_works(torch_notebook, tmp_path):
-    notebook = torch_notebook
+def test_an_interrupt_brings_back_what_is_bound_and_the_next_run_works(either, tmp_path):
+    notebook = either
     notebook.cells(f"ready = {str(tmp_path / 'ready')!r}\nlater = 'from before'")
     thread = notebook.interrupt_at(tmp_path / "ready")
     shown = notebook.run(
@@ -282,7 +274,9 @@ def test_an_interrupt_brings_back_what_is_bound_and_the_next_run_works(torch_not
     assert notebook.ns["cleaned"] is True
     assert notebook.ns["later"] == "from before"
     assert "later: the cell had not set it yet" in shown.told
-    again = notebook.run("%%ddp --nproc 1\n6 * 7")
+    if keeper_of(notebook.shell).config.standby:
+        ready(notebook)
+    again = notebook.run("%%ddp --nproc 2\n6 * 7")
     assert again.value == 42
 
 
@@ -308,8 +302,8 @@ def test_a_second_interrupt_kills_what_ignores_the_first(either, tmp_path):
     assert "done: rank 0 ended before it could save" in shown.told
 
 
-def test_a_timeout_shows_where_every_rank_hangs(torch_notebook):
-    notebook = torch_notebook
+def test_a_timeout_shows_where_every_rank_hangs(either):
+    notebook = either
     notebook.cells(
         """
         def wait_for_ever():
@@ -318,9 +312,10 @@ def test_a_timeout_shows_where_every_rank_hangs(torch_notebook):
             dist.all_reduce(torch.ones(1))
         """
     )
+    seconds = 3 if keeper_of(notebook.shell).ready() else 12
     shown = notebook.run(
-        """
-        %%ddp --nproc 2 --timeout 12 --grace 1
+        f"""
+        %%ddp --nproc 2 --timeout {seconds} --grace 1
         dist.init_process_group()
         wait_for_ever()
         """
@@ -333,8 +328,12 @@ def test_a_timeout_shows_where_every_rank_hangs(torch_notebook):
     assert 'File "Cell In[3]", line 3 in <module>' in shown.told
 
 
-def test_a_restart_starts_a_clean_attempt(torch_notebook):
-    shown = torch_notebook.run(
+def test_a_restart_starts_a_clean_attempt(either):
+    keeper = keeper_of(either.shell)
+    if keeper.ready():  # with workers for runs without restarts
+        either.cells("%%ddp --nproc 2 --restarts 1\n1")
+        ready(either)
+    shown = either.run(
         """
         %%ddp --nproc 2 --restarts 1 -o attempt
         dist.init_process_group()
@@ -346,11 +345,11 @@ def test_a_restart_starts_a_clean_attempt(torch_notebook):
     )
 
     assert shown.error is None, shown.told
-    assert torch_notebook.ns["attempt"] == 1
+    assert either.ns["attempt"] == 1
 
 
-def test_spawned_loader_workers_find_the_notebooks_classes(torch_notebook):
-    notebook = torch_notebook
+def test_spawned_loader_workers_find_the_notebooks_classes(alone):
+    notebook = alone
     notebook.cells(
         """
         from torch.utils.data import Dataset, DataLoader
@@ -372,8 +371,8 @@ def test_spawned_loader_workers_find_the_notebooks_classes(torch_notebook):
     assert notebook.ns["got"] == [10, 11, 12, 13]
 
 
-def test_results_of_every_kind(torch_notebook):
-    notebook = torch_notebook
+def test_results_of_every_kind(alone):
+    notebook = alone
     notebook.cells("class Point:\n    def __init__(self, x): self.x = x", "old = Point(1)")
     old_class = notebook.ns["Point"]
     notebook.cells("class Point:\n    def __init__(self, x): self.x = -x")
@@ -404,8 +403,8 @@ def test_results_of_every_kind(torch_notebook):
     assert "hidden" in notebook.run("%ddp_output nothing").told
 
 
-def test_keep_leaves_a_module_that_runs_by_hand(torch_notebook, tmp_path):
-    notebook = torch_notebook
+def test_keep_leaves_a_module_that_runs_by_hand(alone, tmp_path):
+    notebook = alone
     notebook.cells("scale = [3]", "def times(x): return x * scale[0]")
     kept = tmp_path / "kept"
     shown = notebook.run(f"%%ddp --nproc 1 --keep {kept}\nprint('result', times(2))")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ddp_magic.launch import LaunchSpec
-from ddp_magic.processes import descendants
-from ddp_magic.standby import birth, machine
+from ddp_magic.processes import descendants, start_time, wait_gone
+from ddp_magic.standby import Standby, birth, machine
 from ddp_magic.standby import keeper as keeping
 from ddp_magic.standby.ahead import shadowed
 from tests.notebook import Notebook, until
@@ -19,7 +21,6 @@ from tests.standby import keeper_of, ready, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 WHO = """\
 %%ddp --nproc 2 {options} -o pids,world
@@ -43,11 +44,22 @@ def warm(
     made.close()
 
 
-def below(notebook: Notebook) -> list[int]:
-    """Return the processes of the group that waits."""
+def group_of(notebook: Notebook) -> Standby:
+    """Return the group that waits."""
     group = keeper_of(notebook.shell).group
     assert group is not None
-    return descendants(group.guard.pid)
+    return group
+
+
+def below(notebook: Notebook) -> list[int]:
+    """Return the processes of the group that waits."""
+    return descendants(group_of(notebook).guard.pid)
+
+
+def role(pid: int) -> str:
+    """Return which program of ours a process runs."""
+    words = Path(f"/proc/{pid}/cmdline").read_text()
+    return "agent" if "agent.py" in words else "workers"
 
 
 def test_a_run_adopts_the_workers_that_waited_and_the_next_ones_start(warm: Notebook):
@@ -66,6 +78,42 @@ def test_a_run_adopts_the_workers_that_waited_and_the_next_ones_start(warm: Note
     shown = warm.run("%%ddp --nproc 2 lr=2.0 -o seen\nseen.append(f(3))\nprint('here')\nseen[0]")
     assert (shown.value, warm.ns["seen"], warm.ns["lr"]) == (6.0, [6.0], 0.5)
     assert "here\n" in shown.out
+
+
+@pytest.mark.parametrize("victim", ["guard", "agent", "workers"])
+def test_what_waits_may_be_killed_in_the_moment_in_which_a_cell_begins(
+    warm: Notebook, monkeypatch: pytest.MonkeyPatch, victim: str
+):
+    start(warm)
+    waited = {"guard": [group_of(warm).guard.pid], "agent": [], "workers": []}
+    for pid in below(warm):
+        waited[role(pid)].append(pid)
+    everyone = [pid for pids in waited.values() for pid in pids]
+    go = Standby.go
+
+    def kill_and_go(group: Standby) -> None:
+        for pid in waited[victim]:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(map(start_time, waited[victim])))
+        go(group)
+
+    monkeypatch.setattr(Standby, "go", kill_and_go)
+    warm.cells("import torch\nweights = torch.arange(70_000.0)")
+    cell = "%%ddp --nproc 2 -o pid\nimport os\npid = os.getpid()\nprint('once')\nint(weights[-1])"
+    shown = warm.run(cell)
+
+    assert (shown.value, shown.error) == (69_999, None), shown.err
+    assert shown.out.count("once\n") == 1
+    assert warm.ns["pid"] not in everyone
+    keeper = keeper_of(warm.shell)
+    assert keeper.why_cold == "the waiting workers were killed as the cell began"
+    assert wait_gone(everyone, 10) == []
+
+    monkeypatch.setattr(Standby, "go", go)
+    ready(warm)
+    group = {*below(warm)}
+    assert warm.run(cell).error is None
+    assert warm.ns["pid"] in group
 
 
 def test_what_a_run_asks_for_decides_whether_it_has_them(

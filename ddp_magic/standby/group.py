@@ -117,6 +117,10 @@ class Standby:
         self._say(b"!")
         self._close()
 
+    def untouched(self) -> bool:
+        """Whether none of its workers has begun with the job; for when all of them are gone."""
+        return all(self.run.hand_over(r).exists() for r in range(self.spec.world_size))
+
     def discard(self) -> None:
         """Kill it and remove its files; its guard goes on watching over the kernel's directory."""
         self.guard.kill()

@@ -67,6 +67,7 @@ class Waiting:
             while os.read(pipe, 1) == b"?":
                 tell(self._run, ev="here", rank=self._rank)
         os.close(pipe)
+        os.unlink(self._run.hand_over(self._rank))  # the last moment at which nothing has begun
         self._become(json.loads(self._run.job.read_bytes()), spec["preload"])
 
     def _go_on(self, names: list[str], pipe: int) -> None:
