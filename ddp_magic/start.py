@@ -109,8 +109,8 @@ class Start:
         """Return what speaks against the group that was claimed, now that it must be there."""
         if self._group is None:
             return ""
-        if plan.definitions.environ:
-            names = ", ".join(sorted(plan.definitions.environ))
+        if early := birth.read_early(plan.definitions.environ):
+            names = ", ".join(early)
             return f"the cell sets {names}, which imported libraries may have read (see --env)"
         if not self._group.present():
             return "the waiting workers did not answer"

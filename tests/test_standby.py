@@ -153,6 +153,12 @@ def test_what_a_run_asks_for_decides_whether_it_has_them(
     assert keeper.why_cold == "LIBRARY_DEBUG changed in the environment"
 
 
+def test_a_variable_that_is_read_late_may_be_set_by_a_job_whose_imports_are_done():
+    late = {"NCCL_DEBUG", "GLOO_X", "PYTHONHASHSEED", "CUDA_VISIBLE_DEVICES", "COLUMNS"}
+
+    assert birth.read_early({*late, "OMP_NUM_THREADS", "HF_HOME"}) == ["HF_HOME", "OMP_NUM_THREADS"]
+
+
 DIFFERENT = {
     "1 workers waited, and this run has 2": {"world_size": 2},
     "--restarts or --torchrun is another": {"torchrun": ("--role=x",)},

@@ -21,22 +21,11 @@ _CHANGES_ONE = frozenset({"setdefault", "pop"})
 _CHANGES_SOME = frozenset({"clear", "update"})
 _SYSTEM = frozenset({"putenv", "unsetenv"})
 _SILENT = frozenset({"CACHE", "COPY", "NOP", "PRECALL", "PUSH_NULL"})
-_READ_LATE = ("NCCL_", "TORCH_NCCL_", "GLOO_")
-"""What NCCL and gloo read when a process group is made."""
-_HARMLESS = frozenset(
-    {
-        "CUBLAS_WORKSPACE_CONFIG",  # cuBLAS reads it when its first handle is made
-        "CUDA_LAUNCH_BLOCKING",  # CUDA reads both at cuInit
-        "CUDA_VISIBLE_DEVICES",
-        "PYTHONHASHSEED",  # read when Python starts; half of all seed_everything() set it in vain
-        "TOKENIZERS_PARALLELISM",  # tokenizers reads it at each use
-    }
-)
 _UNKNOWN = "environment variables"
 
 
 def variables_set(codes: Iterable[CodeType]) -> frozenset[str]:
-    """Return the variables that code sets or removes, without those that are read late.
+    """Return the variables that code sets or removes; `standby.birth` tells which are read late.
 
     Where the name is not written there, it is told as ``environment variables``.
     """
@@ -44,7 +33,7 @@ def variables_set(codes: Iterable[CodeType]) -> frozenset[str]:
     for code in codes:
         if not facts(code).names.isdisjoint({"environ", *_SYSTEM}):
             found.update(name for part in nested(code) for name in _set_in(part))
-    return frozenset(name for name in found - _HARMLESS if not name.startswith(_READ_LATE))
+    return frozenset(found)
 
 
 def _set_in(code: CodeType) -> Iterator[str]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ddp_magic.launch import LaunchSpec
 
-__all__ = ["LATE", "differs", "inherited", "late"]
+__all__ = ["LATE", "differs", "inherited", "late", "read_early"]
 
 LATE = frozenset(
     {
@@ -32,6 +32,17 @@ LATE = frozenset(
 CUDA reads its own at cuInit, which no standby has called. torch sets the last one itself, in the
 kernel, when the first optimizer is made there. Tested by `test_standby_likeness`.
 """
+_ALSO_LATE = frozenset(
+    {
+        "CUBLAS_WORKSPACE_CONFIG",  # cuBLAS reads it when its first handle is made
+        "CUDA_LAUNCH_BLOCKING",  # CUDA reads it at cuInit
+        "PYTHONHASHSEED",  # read when Python starts; half of all seed_everything() set it in vain
+        "TOKENIZERS_PARALLELISM",  # tokenizers reads it at each use
+    }
+)
+"""What else code may set after its imports, without any difference to before them."""
+_LATE_KINDS = ("NCCL_", "TORCH_NCCL_", "GLOO_")
+"""What NCCL and gloo read when a process group is made."""
 _STATUS = ("Umask:", "SigIgn:", "Groups:", "Seccomp:")
 _HANDLED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGTERM)
 """What the guard handles, so that agent and workers have the defaults (`guard.wake`).
@@ -87,6 +98,12 @@ def differs(born: LaunchSpec, now: LaunchSpec) -> str:
 def late(born: LaunchSpec, now: LaunchSpec) -> dict[str, str | None]:
     """Return the environment variables to set, or to remove (None), in the waiting workers."""
     return {name: now.environ.get(name) for name in _changed(born.environ, now.environ)}
+
+
+def read_early(names: Iterable[str]) -> list[str]:
+    """Return which of the variables that a job's own code sets an import may have read before."""
+    early = {*names} - LATE - _ALSO_LATE
+    return sorted(name for name in early if not name.startswith(_LATE_KINDS))
 
 
 def _changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
