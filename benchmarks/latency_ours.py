@@ -132,8 +132,11 @@ def steps(place: Path, rounds: int) -> dict[str, Any]:
 
 def prints(place: Path, rounds: int) -> dict[str, Any]:
     """Return how long a printed line takes from rank 0 to the client's socket."""
-    delays: dict[str, list[float]] = {"%%ddp --ui plain": [], "torchrun": []}
-    cells = {"%%ddp --ui plain": f"%%ddp --nproc 2 --ui plain\n{_PRINT}", "torchrun": _TORCHRUN}
+    ours = {
+        f"%%ddp --ui {ui}": f"%%ddp --nproc 2 --ui {ui}\n{_PRINT}" for ui in ("plain", "widget")
+    }
+    cells = {**ours, "torchrun": _TORCHRUN}
+    delays: dict[str, list[float]] = {name: [] for name in cells}
     with ExitStack() as stack:
         books = _two(stack, place, cells, _PRINT)
         for number in range(rounds):
