@@ -7,15 +7,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from ddp_magic.samples import GpuSample, WorkerSample
 
 __all__ = [
+    "Devices",
+    "Displayed",
     "Event",
+    "Metrics",
     "Notice",
     "OutputChunk",
+    "Progress",
     "RunEnded",
     "RunStarted",
     "RunState",
+    "StacksTaken",
+    "Stalled",
     "StateChanged",
     "Stream",
     "WorkerExited",
@@ -135,6 +144,85 @@ class RunEnded:
     """What did not come back, each as ``model: reason``."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metrics:
+    """Numbers that a rank reported at one moment."""
+
+    time: float
+    rank: int
+    step: float | None
+    """What the rank counts in, as a step or an epoch; None where it did not say."""
+    values: tuple[tuple[str, float], ...]
+    """Names as the worker wrote them (they are anybody's text) with values, which may be NaN."""
+    logged: bool = True
+    """By `ddp_magic.log`; False where it was read from what the rank printed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a bar that a rank draws has come."""
+
+    time: float
+    rank: int
+    label: str
+    """What the bar says in front; may be empty."""
+    done: float
+    total: float
+    left: float | None = None
+    """Seconds that the bar expects still to take."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Devices:
+    """What the run takes of the machine, sampled outside of the workers."""
+
+    time: float
+    gpus: tuple[GpuSample, ...]
+    workers: tuple[WorkerSample, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Displayed:
+    """Rank 0 displayed something, as a figure or a table: a mime bundle for the notebook."""
+
+    time: float
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+    display_id: str
+    """Names the output for updates; may be empty."""
+    update: bool = False
+    """Whether it replaces what was displayed under this id."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stalled:
+    """The run seems to hang, or goes on again."""
+
+    time: float
+    why: str
+    """In words for the user; empty when it goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StacksTaken:
+    """Somebody asked where every rank is."""
+
+    time: float
+    text: str
+
+
 Event: TypeAlias = (
-    RunStarted | StateChanged | WorkerStarted | WorkerExited | OutputChunk | Notice | RunEnded
+    RunStarted
+    | StateChanged
+    | WorkerStarted
+    | WorkerExited
+    | OutputChunk
+    | Notice
+    | Metrics
+    | Progress
+    | Devices
+    | Displayed
+    | Stalled
+    | StacksTaken
+    | RunEnded
 )

@@ -17,6 +17,7 @@ from ddp_magic.events import (
     WorkerExited,
     WorkerStarted,
 )
+from ddp_magic.metrics import Reported
 from ddp_magic.rundir import SEGMENT
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ class Follower:
         self._world_size = world_size
         streams: tuple[Stream, ...] = ("stdout", "stderr")
         self._tails = [Tail(run, r, s, lag) for r in range(world_size) for s in streams]
+        self._reported = [Reported(run, rank) for rank in range(world_size)]
 
     def read(self) -> Iterator[Event]:
         """Return what has happened since the last call; all that there is, once the run ended."""
@@ -153,6 +155,8 @@ class Follower:
                 yield chunk
                 if not over:
                     break
+        for reported in self._reported:
+            yield from reported.read(whole=over)
         self.ended = self.ended or over
 
     def _news(self) -> Iterator[dict[str, Any]]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003  (dataclass fields are public annotations)
 from typing import TYPE_CHECKING, Self
 
 from ddp_magic.errors import place_error
 from ddp_magic.removal import listed, remove_tree
+from ddp_magic.runpaths import RunPaths
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 __all__ = ["KEPT", "PREFIX", "SEGMENT", "RunDir", "remove_runs"]
 
@@ -29,110 +29,8 @@ KEPT = 4
 _OF_RUN = ("main.py", "body.py", "sourcemap.json", "program.json", "values.pkl", "job.json")
 
 
-@dataclass(frozen=True)
-class RunDir:
-    """The paths of one run; creates nothing by itself except through `create`.
-
-    Attributes:
-        path: The run's directory, 0700.
-    """
-
-    path: Path
-
-    @property
-    def run_id(self) -> str:
-        """The run's name within its kernel, as ``run-3``."""
-        return self.path.name
-
-    @property
-    def main(self) -> Path:
-        """The generated DDP module."""
-        return self.path / "main.py"
-
-    @property
-    def body(self) -> Path:
-        """The cell's body, as it stands in the cell."""
-        return self.path / "body.py"
-
-    @property
-    def source_map(self) -> Path:
-        """`SourceMap` as JSON."""
-        return self.path / "sourcemap.json"
-
-    @property
-    def program(self) -> Path:
-        """What a worker sets up around the module (JSON, written by `script`)."""
-        return self.path / "program.json"
-
-    @property
-    def values(self) -> Path:
-        """Values of the notebook, pickled."""
-        return self.path / "values.pkl"
-
-    @property
-    def blobs(self) -> Path:
-        """Directory of memory that `values` refer to; a link where that lies elsewhere."""
-        return self.path / "blobs"
-
-    @property
-    def job(self) -> Path:
-        """What a worker does besides running the module (JSON, written by `launch`)."""
-        return self.path / "job.json"
-
-    @property
-    def spec(self) -> Path:
-        """What the guard starts (JSON, written by `launch`)."""
-        return self.path / "spec.json"
-
-    @property
-    def news(self) -> Path:
-        """FIFO on which agent and workers tell the guard, one JSON line (< 4096 bytes) a write."""
-        return self.path / "news"
-
-    @property
-    def events(self) -> Path:
-        """The guard's account of the run, JSON lines."""
-        return self.path / "events.jsonl"
-
-    @property
-    def logs(self) -> Path:
-        """Directory of the ranks' capped logs; outlives the run."""
-        return self.path / "logs"
-
-    @property
-    def results(self) -> Path:
-        """Directory of what rank 0 brings back."""
-        return self.path / "results"
-
-    @property
-    def scratch(self) -> Path:
-        """Directory for torch's own log directory and error files."""
-        return self.path / "elastic"
-
-    def pipe(self, rank: int, stream: str) -> Path:
-        """FIFO that a worker writes its stdout or stderr to."""
-        return self.path / f"rank{rank}.{stream}"
-
-    def log(self, rank: int, stream: str, segment: int = 0) -> Path:
-        """One segment of a rank's log; 0 is the first and in most runs the only one."""
-        part = f".{segment}" if segment else ""
-        return self.logs / f"rank{rank}.{stream}{part}.log"
-
-    def hand_over(self, rank: int) -> Path:
-        """FIFO on which the kernel speaks to a rank of a standby."""
-        return self.path / f"job.{rank}"
-
-    def imported(self, when: str) -> Path:
-        """What rank 0 imported (JSON): ``ahead`` of its job, ``later``, ``late`` in its body."""
-        return self.path / f"imported_{when}.json"
-
-    def error(self, rank: int, attempt: int) -> Path:
-        """What a failing worker tells (JSON)."""
-        return self.path / f"error.{attempt}.{rank}.json"
-
-    def stacks(self, rank: int) -> Path:
-        """Where faulthandler writes the stacks of a rank on SIGUSR1."""
-        return self.path / f"stacks.{rank}.txt"
+class RunDir(RunPaths):
+    """One run's directory; creates nothing by itself except through `create`."""
 
     @classmethod
     def create(cls, path: Path) -> Self:

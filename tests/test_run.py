@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from ddp_magic.errors import RunStopped, WorkerFailed
+from ddp_magic.metrics import Reported
 from ddp_magic.processes import marked
+from ddp_magic.rundir import RunDir
 from tests.standby import keeper_of, ready
 
 pytestmark = [pytest.mark.workers, pytest.mark.usefixtures("on_cpu")]
@@ -19,6 +21,7 @@ IMPORTS = """
 import os, sys, time
 import torch
 import torch.distributed as dist
+from ddp_magic import log
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 """
@@ -44,6 +47,7 @@ class Trainer:
             loss = (self.model(x) - x.sum(1, keepdim=True)).square().mean()
             self.optimizer.zero_grad(); loss.backward(); self.optimizer.step()
             history.append(loss.item())
+            log(step=epoch, loss=loss)
             print(f"rank {dist.get_rank()} epoch {epoch}")
         return history
 """
@@ -108,8 +112,10 @@ def test_the_main_job(either, nothing_left):
     assert "epochs=3 → Trainer(epochs)" in shown.err
     assert "first try" in shown.err
     assert "trainer" not in notebook.ns
-    left = sorted(p.name for p in next(nothing_left.glob("ddp_magic-*/run-1")).iterdir())
-    assert left == ["logs", "results"]
+    left = next(nothing_left.glob("ddp_magic-*/run-1"))
+    assert sorted(p.name for p in left.iterdir()) == ["logs", "results"]
+    logged = [(event.step, event.values) for event in Reported(RunDir(left), 0).read()]
+    assert logged == [(i, (("loss", loss),)) for i, loss in enumerate(history)]
     assert "Trainer" in repr(notebook.run("%ddp_output trainer").value)
     assert "succeeded" in notebook.run("%ddp_status").out
 

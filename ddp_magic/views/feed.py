@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.views.pace import Pace
-from ddp_magic.views.wire import facts, rank_news
+from ddp_magic.views.wire import curve_news, facts, rank_news
 
 if TYPE_CHECKING:
     from ddp_magic.views.pace import Allowance
@@ -16,6 +16,8 @@ __all__ = ["Feed"]
 OTHER_PERIOD = 0.5
 """Seconds between messages about a rank that nobody looks at."""
 OTHER_LINES = 40
+CURVES_PERIOD = 0.5
+"""Seconds between messages about curves."""
 SNAPSHOT_LINES = 200
 
 
@@ -39,6 +41,10 @@ class Feed:
         self._ends: dict[int, int] = {}
         self._lives: dict[int, list[Any]] = {}
         self._times: dict[int, float] = {}
+        self._curves_sent = 0
+        self._curves_at = 0.0
+        self._curves: dict[str, tuple[int, int]] = {}
+        self._counts: dict[str, int] = {}
 
     def message(self, now: float) -> dict[str, Any] | None:
         """Return the next message; None where there is nothing to say or it is not time yet."""
@@ -63,14 +69,31 @@ class Feed:
             rank_news(rank, terminal, 0, SNAPSHOT_LINES)
             for rank, terminal in self._picture.ranks.items()
         ]
-        return {"facts": facts(self._picture, now), "ranks": ranks}
+        curves = [curve_news(name, s, (0, 0)) for name, s in self._picture.curves.series.items()]
+        return {"facts": facts(self._picture, now), "ranks": ranks, "curves": curves}
 
     def _news(self, allowance: Allowance, now: float) -> dict[str, Any] | None:
         message: dict[str, Any] = {"ranks": self._ranks(allowance.lines, now)}
         if self._facts_sent != self._picture.version or allowance.heartbeat:
             self._facts_sent = self._picture.version
             message["facts"] = facts(self._picture, now)
-        return message if message["ranks"] or "facts" in message else None
+        if curves := self._new_curves(now):
+            message["curves"] = curves
+        return message if message["ranks"] or len(message) > 1 else None
+
+    def _new_curves(self, now: float) -> list[dict[str, Any]]:
+        picture = self._picture
+        unchanged = picture.curves_version == self._curves_sent
+        if unchanged or (now - self._curves_at < CURVES_PERIOD and not picture.state.final):
+            return []
+        self._curves_sent, self._curves_at = picture.curves_version, now
+        news: list[dict[str, Any]] = []
+        for name, series in picture.curves.series.items():
+            if self._counts.get(name) != series.count:
+                news.append(curve_news(name, series, self._curves.get(name, (0, 0))))
+                self._curves[name] = series.thinned, len(series.x)
+                self._counts[name] = series.count
+        return news
 
     def _ranks(self, limit: int, now: float) -> list[dict[str, Any]]:
         shown = self._picture.started.shown if self._picture.started else ()

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.events import (
     Event,
+    Metrics,
     Notice,
     OutputChunk,
     RunEnded,
     RunStarted,
     RunState,
     StateChanged,
-    WorkerExited,
-    WorkerStarted,
 )
+from ddp_magic.metrics import Curves
 from ddp_magic.terminal import RankTerminal
 from ddp_magic.views import escape
 
@@ -41,6 +41,8 @@ class Picture:
         ranks: The output of every rank that wrote something, and of the shown ones.
         version: Rises with every change of what is above, but output.
         output_version: Rises with every chunk of output.
+        curves: The numbers that were reported.
+        curves_version: Rises with every number.
     """
 
     def __init__(self) -> None:
@@ -52,6 +54,8 @@ class Picture:
         self.ranks: dict[int, RankTerminal] = {}
         self.version = 0
         self.output_version = 0
+        self.curves = Curves()
+        self.curves_version = 0
         self._settled = 0.0
 
     def handle(self, event: Event) -> None:
@@ -59,6 +63,10 @@ class Picture:
         if isinstance(event, OutputChunk):
             self.rank(event.rank).feed(event.stream, event.data, event.skipped)
             self.output_version += 1
+            return
+        if isinstance(event, Metrics):
+            self.curves.add(event)
+            self.curves_version += 1
             return
         self.version += 1
         match event:
@@ -75,8 +83,8 @@ class Picture:
                 for rank in self.ranks.values():
                     rank.finish()
                 self.output_version += 1
-            case WorkerStarted() | WorkerExited():
-                pass  # a view of workers belongs to the complete panel
+            case _:
+                pass
 
     def settle(self, now: float) -> None:
         """Let output become final by age; call it at every tick."""

@@ -176,6 +176,8 @@ def _facts(picture: Picture) -> list[_Fact]:
     for warning in (True, False):
         notices = [notice.text for notice in picture.notices if notice.warning is warning]
         facts.append(_Fact("warning" if warning else "", notices, 1000, faint=not warning))
+    lasts = [f"{n} {s.last:.4g}" for n, s in picture.curves.series.items() if s.last is not None]
+    facts.append(_Fact("last", lasts, 1000, _CODE))
     if ended:
         facts.append(_Fact("in the notebook", ended.outputs, 1000, _CODE))
         facts.append(_Fact("did not come back", ended.missing, 1400))

@@ -13,11 +13,12 @@ from ddp_magic.views import escape
 from ddp_magic.views.picture import workers
 
 if TYPE_CHECKING:
+    from ddp_magic.metrics import Series
     from ddp_magic.screen import Line
     from ddp_magic.terminal import RankTerminal
     from ddp_magic.views.picture import Picture
 
-__all__ = ["facts", "rank_news"]
+__all__ = ["curve_news", "facts", "rank_news"]
 
 LINE = 1000
 """Characters of a line that are sent."""
@@ -57,6 +58,31 @@ def rank_news(rank: int, terminal: RankTerminal, since: int, limit: int) -> dict
     live = _newest(delta.live, RANK_CHARACTERS // 4)
     lines = _newest(delta.lines, RANK_CHARACTERS)
     return {"r": rank, "end": terminal.total, "lines": lines, "live": live}
+
+
+def curve_news(name: str, series: Series, since: tuple[int, int]) -> dict[str, Any]:
+    """Return what is new of a curve.
+
+    Args:
+        name: Its name.
+        series: The curve.
+        since: How often it had been thinned, and its points, when the page last heard of it.
+    """
+    thinned, known = since
+    start = known if series.thinned == thinned else 0
+    return {
+        "name": escape.line(name, 60),
+        "from": start,
+        "x": [_short(x) for x in series.x[start:]],
+        "y": [_short(y) for y in series.y[start:]],
+        "last": "" if series.last is None else f"{series.last:.4g}",
+        "strange": series.strange,
+    }
+
+
+def _short(number: float) -> float:
+    """Return a number with as many digits as a drawing shows."""
+    return float(f"{number:.6g}")
 
 
 def _newest(lines: list[Line], characters: int) -> list[Any]:

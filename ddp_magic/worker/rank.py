@@ -16,6 +16,7 @@ from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors, lifeline, stdio
 from ddp_magic.worker.changes import Changes
+from ddp_magic.worker.metrics import Reporter
 from ddp_magic.worker.program import NO_VALUE, Program
 from ddp_magic.worker.termination import Termination, die_of, ignore
 from ddp_magic.worker.waiting import Waiting
@@ -40,6 +41,7 @@ class Rank:
         self.before: dict[str, object] = {}
         self.imported: set[str] = set()
         self.changes: Changes | None = None
+        self.reporter = Reporter(run, self.rank)
 
     def main(self) -> NoReturn:
         """Run the job and leave; never returns."""
@@ -54,6 +56,8 @@ class Rank:
         tell(self.run, ev="worker", local_rank=self.local_rank, **identity)
         self.take_job()
         code, value = self.train()
+        with contextlib.suppress(OSError):  # a full disk must not change how a run ends
+            self.reporter.flush()
         if self.rank == 0:
             tell(self.run, ev="group", used=grouped())
             self.tell_imports()
@@ -97,6 +101,7 @@ class Rank:
     def run_program(self) -> object:
         """Run definitions and body; return the body's value."""
         self.set_device()
+        self.reporter.begin()
         self.program.define()
         self.imported = {*sys.modules}
         self.before = dict(self.program.namespace)
