@@ -71,7 +71,7 @@ def test_output_is_live_while_the_cell_blocks_and_the_record_takes_its_place(lab
     assert panel.get_by_role("status").first.inner_text() == "running"
     assert panel.get_by_text("lr=0.05 → Trainer(lr)").is_visible()
     assert panel.get_by_text("tensors came back on the CPU").is_visible()
-    assert panel.locator("span.ddp-fg2").inner_text() == "green"
+    assert panel.locator("span[style*='--ddp-2']").inner_text() == "green"
     assert panel.locator(".ddp-live").inner_text().splitlines() == ["epoch 1", "step 4/9"]
     record = output.locator(".jp-RenderedHTML")
     assert record.count() == 1, "the record is on the page"

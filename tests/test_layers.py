@@ -75,7 +75,8 @@ def test_imports_point_one_way(name):
         assert not used & KERNEL_ONLY
     elif top == "views":
         assert used <= {
-            "views", "events", "errors", "terminal", "screen", "sgr", "masking", "metrics"
+            "views", "events", "errors", "terminal", "screen", "sgr", "masking", "metrics",
+            "runpaths",
         }  # fmt: skip
     elif top in ("options", "overrides", "devices", "terminal", "failure", "line"):
         assert not used & {"collect", "script", "launch", "follow", "run", "magic", "views"}

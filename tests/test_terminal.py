@@ -224,13 +224,13 @@ def test_a_private_sequence_that_ends_in_m_is_no_colour():
 def test_a_rank_joins_both_streams_in_one_log_and_keeps_bars_below():
     rank = RankTerminal()
     rank.feed("stderr", b"\rstep 1")
-    rank.feed("stdout", b"epoch 1\n")
-    rank.feed("stderr", b"\rstep 2")
+    rank.feed("stdout", b"epoch 1\n", now=5.0)
+    rank.feed("stderr", b"\rstep 2", now=6.0)
     rank.settle()
     rank.settle()
 
-    assert rank.delta(0, 10) == (0, [Line("epoch 1")], [Line("step 2")])
-    assert rank.delta(1, 10) == (1, [], [Line("step 2")])
+    assert rank.delta(0, 10) == (0, [Line("epoch 1")], [5.0], [Line("step 2")])
+    assert rank.delta(1, 10) == (1, [], [], [Line("step 2")])
     assert [line.text for line in rank.tail(5)] == ["epoch 1", "step 2"]
 
 
@@ -240,7 +240,7 @@ def test_a_delta_holds_the_newest_lines_and_says_where_they_start():
     rank.finish()
 
     assert rank.total == KEEP + 500
-    first, lines, live = rank.delta(100, 3)
+    first, lines, _, live = rank.delta(100, 3)
     assert (first, [line.text for line in lines], live) == (2497, ["2497", "2498", "2499"], [])
     assert rank.delta(0, 10**6).first == 500
 

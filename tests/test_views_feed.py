@@ -71,7 +71,8 @@ def test_every_line_is_sent_once_and_its_live_form_before():
 
     assert lines(messages) == ["one", "two"]
     assert messages[0]["ranks"][0]["live"] == ["one", "two", "step 1"]
-    assert messages[-1]["ranks"][0] == {"r": 0, "end": 2, "lines": [], "live": ["step 2"]}
+    news = {"r": 0, "end": 2, "lines": [], "times": [], "live": ["step 2"]}
+    assert messages[-1]["ranks"][0] == news
 
 
 def test_without_news_a_message_goes_every_half_minute_only():

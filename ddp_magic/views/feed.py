@@ -8,6 +8,7 @@ from ddp_magic.views.pace import Pace
 from ddp_magic.views.wire import curve_news, facts, rank_news
 
 if TYPE_CHECKING:
+    from ddp_magic.metrics import Curves
     from ddp_magic.views.pace import Allowance
     from ddp_magic.views.picture import Picture
 
@@ -21,16 +22,26 @@ CURVES_PERIOD = 0.5
 SNAPSHOT_LINES = 200
 
 
+ALL = -1
+
+
 class Feed:
     """Makes the messages; the flags may be set by any thread, the methods are called by one.
 
     Attributes:
         acknowledged: The number of the last message that the page said it has; 0 for none.
         asked: The page asked for everything.
-        watched: The rank that the page looks at besides the shown ones.
+        watched: The rank that the page looks at besides the shown ones; -1 for all.
     """
 
-    def __init__(self, picture: Picture) -> None:
+    def __init__(self, picture: Picture, before: Curves | None = None) -> None:
+        """Begin with nothing sent.
+
+        Args:
+            picture: What is known of the run.
+            before: The curves of the run before.
+        """
+        self._ghosts = _whole(before) if before is not None else []
         self.acknowledged = 0
         self.asked = False
         self.watched: int | None = None
@@ -69,8 +80,12 @@ class Feed:
             rank_news(rank, terminal, 0, SNAPSHOT_LINES)
             for rank, terminal in self._picture.ranks.items()
         ]
-        curves = [curve_news(name, s, (0, 0)) for name, s in self._picture.curves.series.items()]
-        return {"facts": facts(self._picture, now), "ranks": ranks, "curves": curves}
+        return {
+            "facts": facts(self._picture, now),
+            "ranks": ranks,
+            "curves": _whole(self._picture.curves),
+            "ghosts": self._ghosts,
+        }
 
     def _news(self, allowance: Allowance, now: float) -> dict[str, Any] | None:
         message: dict[str, Any] = {"ranks": self._ranks(allowance.lines, now)}
@@ -99,7 +114,7 @@ class Feed:
         shown = self._picture.started.shown if self._picture.started else ()
         ranks: list[dict[str, Any]] = []
         for rank, terminal in self._picture.ranks.items():
-            looked_at = rank in shown or rank == self.watched
+            looked_at = rank in shown or self.watched in (rank, ALL)
             if not looked_at and now - self._times.get(rank, 0.0) < OTHER_PERIOD:
                 continue
             most = limit if looked_at else min(limit, OTHER_LINES)
@@ -110,3 +125,7 @@ class Feed:
             self._times[rank] = now
             ranks.append(news)
         return ranks
+
+
+def _whole(curves: Curves) -> list[dict[str, Any]]:
+    return [curve_news(name, series, (0, 0)) for name, series in curves.series.items()]

@@ -14,6 +14,8 @@ from ddp_magic.events import (
     RunStarted,
     RunState,
     StateChanged,
+    WorkerExited,
+    WorkerStarted,
 )
 from ddp_magic.metrics import Curves
 from ddp_magic.terminal import RankTerminal
@@ -37,6 +39,8 @@ class Picture:
         ended: The event, None while the run goes on.
         state: Of the run.
         reason: Why the run is in that state, in words; may be empty.
+        attempt: The number of the attempt, 0 for the first.
+        failed: Ranks that have failed in this attempt, not those that were ended with them.
         notices: The first ones and the last, `NOTICES` at most.
         ranks: The output of every rank that wrote something, and of the shown ones.
         version: Rises with every change of what is above, but output.
@@ -50,6 +54,8 @@ class Picture:
         self.ended: RunEnded | None = None
         self.state = RunState.STARTING
         self.reason = ""
+        self.attempt = 0
+        self.failed: list[int] = []
         self.notices: list[Notice] = []
         self.ranks: dict[int, RankTerminal] = {}
         self.version = 0
@@ -61,7 +67,7 @@ class Picture:
     def handle(self, event: Event) -> None:
         """Take an event in."""
         if isinstance(event, OutputChunk):
-            self.rank(event.rank).feed(event.stream, event.data, event.skipped)
+            self.rank(event.rank).feed(event.stream, event.data, event.skipped, event.time)
             self.output_version += 1
             return
         if isinstance(event, Metrics):
@@ -78,6 +84,10 @@ class Picture:
                 self.state, self.reason = event.state, event.reason
             case Notice():
                 self._note(event)
+            case WorkerStarted(attempt=attempt) if attempt > self.attempt:
+                self.attempt, self.failed = attempt, []
+            case WorkerExited():
+                self._leave(event)
             case RunEnded():
                 self.ended, self.state, self.reason = event, event.state, ""
                 for rank in self.ranks.values():
@@ -105,6 +115,12 @@ class Picture:
         if self.ended is not None:
             return self.ended.duration
         return max(0.0, now - self.started.time) if self.started else 0.0
+
+    def _leave(self, event: WorkerExited) -> None:
+        """Note a worker's end; a killed one has failed only where no other had before it."""
+        bad = event.exit_code != 0 and (event.exit_code is not None or not self.failed)
+        if bad and self.state is not RunState.STOPPING and event.attempt == self.attempt:
+            self.failed.append(event.rank)
 
     def _note(self, notice: Notice) -> None:
         if len(self.notices) == NOTICES:

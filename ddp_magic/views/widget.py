@@ -11,13 +11,13 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets
 
 from ddp_magic.events import RunState
+from ddp_magic.views import logfile, page
 from ddp_magic.views.feed import Feed
 from ddp_magic.views.picture import Picture
 from ddp_magic.views.record import record
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ddp_magic.events import Event
+    from ddp_magic.metrics import Curves
     from ddp_magic.views import Display
 
 __all__ = ["WidgetView"]
@@ -37,14 +38,13 @@ NEWS_PERIOD = 1.0
 KEPT_PANELS = 3
 """Panels that stay open: a page that was reloaded in the middle of a run can still draw its end
 (a closed one is "model not found")."""
-_HERE = Path(__file__).parent
 
 
 class _Panel(anywidget.AnyWidget):
     """The widget; its state is made when a page asks for it, so that it costs nothing before."""
 
-    _esm = (_HERE / "panel.js").read_text(encoding="utf-8")
-    _css = (_HERE / "panel.css").read_text(encoding="utf-8")
+    _esm = page.script()
+    _css = page.style()
     record_class = traitlets.Unicode().tag(sync=True)
     snapshot = traitlets.Dict().tag(sync=True)
 
@@ -83,6 +83,8 @@ class WidgetView:
     """
 
     _kept: ClassVar[deque[_Panel]] = deque()
+    _before: ClassVar[Curves | None] = None
+    """The run before: drawn faintly behind the next one's curves."""
 
     def __init__(self, display: Display, on_stop: Callable[[], None]) -> None:
         while len(self._kept) >= KEPT_PANELS:
@@ -90,7 +92,7 @@ class WidgetView:
         self._on_stop = on_stop
         self._lock = threading.RLock()  # a snapshot is made on the thread that it is asked on
         self._picture = Picture()
-        self._feed = Feed(self._picture)
+        self._feed = Feed(self._picture, self._before)
         self._now = self._record_at = 0.0
         self._record_versions = (0, 0)
         self._record_class = f"ddp-magic-{secrets.token_hex(6)}"
@@ -119,6 +121,8 @@ class WidgetView:
 
     def close(self) -> None:
         """Put the final record in the place of the panel."""
+        if self._picture.curves.series:
+            WidgetView._before = self._picture.curves
         self._panel.send(self._snapshot())
         self._record_output.update(record(self._picture))
         self._panel_output.update({"text/plain": ""})
@@ -149,11 +153,20 @@ class WidgetView:
                 self._feed.asked = True
             case {"t": "watch", "r": int(rank)}:
                 self._feed.watched = rank
+            case {"t": "log", "r": int(rank)}:
+                self._send_log(rank)
             case {"t": "stop", "kill": bool(kill)}:
                 self._panel.send({"stopping": True})
                 self._stop(kill=kill)
             case _:
                 pass
+
+    def _send_log(self, rank: int) -> None:
+        started = self._picture.started
+        if started is not None and 0 <= rank < started.world_size:
+            for piece in logfile.pieces(started.log_dir, rank):
+                self._panel.send({"log": rank}, buffers=[piece])
+            self._panel.send({"log": rank, "last": True})
 
     def _stop(self, *, kill: bool) -> None:
         state = self._picture.state

@@ -6,6 +6,7 @@ offsets, because Python counts characters and JavaScript counts UTF-16 units.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.sgr import PLAIN
@@ -37,6 +38,9 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
         "elapsed": round(picture.elapsed(now), 2),
         "notices": [[escape.line(n.text), n.warning] for n in picture.notices],
         "summary": escape.line(ended.summary) if ended else "",
+        "attempt": picture.attempt,
+        "failed": picture.failed,
+        "grace": None,
     }
     if started:
         said |= {
@@ -57,7 +61,13 @@ def rank_news(rank: int, terminal: RankTerminal, since: int, limit: int) -> dict
     delta = terminal.delta(since, limit)
     live = _newest(delta.live, RANK_CHARACTERS // 4)
     lines = _newest(delta.lines, RANK_CHARACTERS)
-    return {"r": rank, "end": terminal.total, "lines": lines, "live": live}
+    times = _grouped(delta.times[len(delta.times) - len(lines) :])
+    return {"r": rank, "end": terminal.total, "lines": lines, "times": times, "live": live}
+
+
+def _grouped(times: list[float]) -> list[tuple[int, float]]:
+    """Return equal neighbours as pairs of their count and the time."""
+    return [(len(list(same)), round(time, 3)) for time, same in groupby(times)]
 
 
 def curve_news(name: str, series: Series, since: tuple[int, int]) -> dict[str, Any]:

@@ -1,0 +1,104 @@
+// The head of the panel: state, time, progress, who runs where, what each override went to.
+
+const STATES = new Set(["starting", "running", "stopping", "succeeded", "failed", "stopped"]);
+
+function createHeader(store, controls) {
+  const node = element("div", "ddp-header");
+  const state = element("span", "ddp-state");
+  state.setAttribute("role", "status"); // read out when it changes
+  const elapsed = element("span", "ddp-elapsed");
+  const bar = element("progress", "ddp-progress");
+  bar.max = 1;
+  const left = element("span", "ddp-left");
+  const key = element("span", "ddp-key");
+  const where = element("span", "ddp-where");
+  node.append(state, elapsed, bar, left, key, where, controls);
+  let progressAt = 0;
+
+  const draw = () => {
+    const { facts, pulse } = store;
+    const known = STATES.has(facts.state) ? facts.state : "starting";
+    node.dataset.state = known;
+    setText(state, known);
+    const attempt = facts.attempt ? `attempt ${facts.attempt + 1}` : "";
+    const text = [facts.name || facts.run, facts.label, facts.workers, attempt].filter(Boolean).join(" · ");
+    setText(where, text);
+    where.title = text;
+    const first = store.curves.values().next().value;
+    setText(key, first ? `${first.name} ${first.last}` : "");
+    const { progress } = pulse;
+    bar.hidden = left.hidden = !progress || Boolean(facts.final);
+    if (bar.hidden) return;
+    const [label, part, seconds] = progress;
+    if (bar.value !== part) progressAt = performance.now();
+    bar.value = part;
+    bar.setAttribute("aria-label", label || "progress");
+    bar.title = label;
+    const rest = seconds === null ? "" : ` · ${clock(Math.max(0, seconds - (performance.now() - progressAt) / 1000))} left`;
+    setText(left, `${Math.floor(100 * part)} %${rest}`);
+  };
+  const tick = (seconds) => setText(elapsed, clock(seconds));
+  return { node, draw, tick };
+}
+
+function createDetails() {
+  const node = element("div", "ddp-details");
+  let drawn = "";
+  const draw = (facts) => {
+    const items = [
+      ...(facts.overrides ?? []).map((text) => ["ddp-override", text]),
+      ["ddp-note", facts.note],
+      ["ddp-warning", facts.stalled],
+      ...(facts.notices ?? []).map(([text, warning]) => [warning ? "ddp-warning" : "ddp-notice", text]),
+      ["ddp-summary", facts.summary],
+    ].filter(([, text]) => text);
+    if (drawn === JSON.stringify(items)) return; // keeps a selection
+    drawn = JSON.stringify(items);
+    node.replaceChildren(...items.map(([name, text]) => element("div", name, text)));
+  };
+  return { node, draw };
+}
+
+// ---- tabs ----
+
+function createTabs(store, select) {
+  const node = element("div", "ddp-tabs");
+  node.setAttribute("role", "tablist");
+  node.setAttribute("aria-label", "Ranks");
+  node.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const next = step && [...node.children].at(([...node.children].indexOf(event.target) + step) % node.childElementCount);
+    if (next) {
+      next.focus();
+      next.click();
+    }
+  });
+  const add = (rank) => {
+    const tab = element("button", "ddp-tab");
+    tab.type = "button";
+    tab.setAttribute("role", "tab");
+    tab.append(element("span", "", rank === ALL ? "all" : `rank ${rank}`), element("span", "ddp-mark"));
+    tab.addEventListener("click", () => select(rank));
+    tab.rank = rank;
+    node.append(tab);
+  };
+  const draw = (selected) => {
+    const { devices = [], failed = [] } = store.facts;
+    node.hidden = devices.length < 2;
+    if (!node.childElementCount && devices.length > 1) [...devices.keys(), ALL].forEach(add);
+    for (const tab of node.children) {
+      const on = selected.includes(tab.rank);
+      const rank = store.ranks.get(tab.rank);
+      if (rank && (on || selected.includes(ALL))) rank.read = rank.end;
+      const bad = failed.includes(tab.rank);
+      const unread = Boolean(rank) && rank.end > rank.read;
+      tab.setAttribute("aria-selected", String(on));
+      tab.tabIndex = tab.rank === selected[0] ? 0 : -1;
+      tab.classList.toggle("ddp-bad", bad);
+      tab.lastChild.textContent = bad ? " ✕" : unread ? " •" : "";
+      tab.lastChild.setAttribute("aria-label", bad ? "failed" : unread ? "new output" : "");
+      tab.title = tab.rank === ALL ? "All ranks, by time" : `${devices[tab.rank]}${bad ? "; it failed" : unread ? "; new output" : ""}`;
+    }
+  };
+  return { node, draw };
+}
