@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ddp_magic.events import Event
     from ddp_magic.shell import Shell
-    from ddp_magic.views import Kind, View
+    from ddp_magic.views import Controls, Kind, View
 
 __all__ = ["Drawing"]
 
@@ -30,13 +30,13 @@ class Drawing:
             byte, less elsewhere, where a view shows the newest lines and should not take a core.
     """
 
-    def __init__(self, kind: Kind, shell: Shell, on_stop: Callable[[], None]) -> None:
+    def __init__(self, kind: Kind, shell: Shell, controls: Controls) -> None:
         self.state = RunState.STARTING
         self.colour = kind != "plain" or shell.is_terminal
         self.lag = None if kind == "plain" and shell.is_terminal else _LAG
         self._shell = shell
         self._log_dir = ""
-        self._view: View = make(kind, shell, on_stop)
+        self._view: View = make(kind, shell, controls)
 
     def show(self, event: Event) -> None:
         """Draw an event; a run that is being stopped does not go on running."""

@@ -169,6 +169,10 @@ class Guard:
         """Have every worker get KeyboardInterrupt, and the grace begin."""
         self._command("I")
 
+    def extend(self, seconds: int) -> None:
+        """Move the kill of a run that was interrupted so many seconds away."""
+        self._command("L" * seconds)
+
     def kill(self) -> None:
         """Have everything killed now."""
         if self._to_kill_by is None:

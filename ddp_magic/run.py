@@ -60,6 +60,7 @@ class Run:
         self.plan: Prepared
         self._guard: Guard | None = None
         self._obeyed = 0
+        self._wanted_out = False
         self._ended: float | None = None
         self._stopping_since: float | None = None
         self._why_stopped = ""
@@ -113,7 +114,7 @@ class Run:
                 plan.run.clean()
 
     def _open_view(self) -> None:
-        self._drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self.alarm.ring)
+        self._drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self)
         self._drawing.show(
             RunStarted(
                 time=self.started,
@@ -184,6 +185,15 @@ class Run:
     def stop(self) -> None:
         """Interrupt the run, or kill it when it was interrupted before; from any thread."""
         self.alarm.ring()
+
+    def extend(self, seconds: float) -> None:
+        """Give a run that is being stopped so much longer; from any thread."""
+        if self._guard is not None and self._stopping_since is not None:
+            self._guard.extend(round(seconds))
+
+    def background(self) -> None:
+        """Let the cell that blocks at the run go on without it; from any thread."""
+        self._wanted_out = True
 
     def stacks(self) -> str:
         """Return every rank's stacks; from any thread."""

@@ -9,7 +9,7 @@ from ddp_magic.events import OutputChunk, RunEnded, RunStarted, RunState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FakeDisplay", "ended", "out", "started"]
+__all__ = ["FakeControls", "FakeDisplay", "ended", "out", "started"]
 
 
 class FakeHandle:
@@ -39,6 +39,26 @@ class FakeDisplay:
             self.err += text
         else:
             self.out += text
+
+
+class FakeControls:
+    """Keeps what was pressed in `pressed`."""
+
+    def __init__(self) -> None:
+        self.pressed: list[Any] = []
+
+    def stop(self) -> None:
+        self.pressed.append("stop")
+
+    def extend(self, seconds: float) -> None:
+        self.pressed.append(("extend", seconds))
+
+    def background(self) -> None:
+        self.pressed.append("background")
+
+    def stacks(self) -> str:
+        self.pressed.append("stacks")
+        return "Rank 0: nowhere"
 
 
 def started(**changes: Any) -> RunStarted:

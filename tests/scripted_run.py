@@ -24,6 +24,7 @@ from ddp_magic.events import (
     StateChanged,
 )
 from ddp_magic.shell import Shell
+from tests.display import FakeControls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,14 +85,16 @@ def play(steps: Iterable[Event | Until], *, kind: Any = "widget", end: Any = Non
     stops: list[str] = []
     main = threading.current_thread()
 
-    def on_stop() -> None:
-        where = "interrupt" if threading.current_thread() is main else "message"
-        stops.append(where)
+    class Pressed(FakeControls):
+        def stop(self) -> None:
+            where = "interrupt" if threading.current_thread() is main else "message"
+            stops.append(where)
 
-    before = signal.signal(signal.SIGINT, lambda *_: on_stop())
+    controls = Pressed()
+    before = signal.signal(signal.SIGINT, lambda *_: controls.stop())
     shell = get_ipython()
     assert shell is not None
-    view = views.make(kind, Shell(shell), on_stop)
+    view = views.make(kind, Shell(shell), controls)
     try:
         _blocking(view, steps, stops)
     finally:

@@ -233,6 +233,22 @@ def test_an_interrupt_reaches_the_agent_exactly_once(start):
     assert len(list(guard.run.path.glob("signal.*"))) == 1
 
 
+def test_a_run_that_is_given_longer_may_finish_after_its_grace(start):
+    finishes = """
+        def finish(*a): time.sleep(0.8); (run.path / "finished").touch(); os._exit(0)
+        signal.signal(signal.SIGINT, finish)
+        ready()
+        while True: time.sleep(60)
+        """
+    guard = start(finishes, grace=0.3)
+    ready(guard)
+    guard.interrupt()
+    guard.extend(60)
+    ended(guard)
+
+    assert (guard.run.path / "finished").exists()
+
+
 @pytest.mark.parametrize("agent", [STUBBORN, GRANDCHILDREN], ids=["stubborn", "grandchildren"])
 @pytest.mark.parametrize("how", ["interrupt", "kill", "kernel", "guard", "agent", "rank"])
 def test_nothing_is_left(home, start, agent, how):

@@ -13,7 +13,7 @@ from ddp_magic.events import RunState, StateChanged
 from ddp_magic.views.html import HtmlView
 from ddp_magic.views.plain import PlainView
 from ddp_magic.views.widget import KEPT_PANELS, WidgetView
-from tests.display import FakeDisplay, ended, out, started
+from tests.display import FakeControls, FakeDisplay, ended, out, started
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -24,13 +24,18 @@ def display():
 
 
 @pytest.fixture
-def stops():
-    return []
+def controls():
+    return FakeControls()
 
 
 @pytest.fixture
-def view(display, stops):
-    view = WidgetView(display, lambda: stops.append(1))
+def stops(controls):
+    return controls.pressed
+
+
+@pytest.fixture
+def view(display, controls):
+    view = WidgetView(display, controls)
     view.handle(started())
     yield view
     for panel in WidgetView._kept:
@@ -87,13 +92,13 @@ def test_the_state_is_made_when_it_is_asked_for(view):
 
 def test_stop_interrupts_and_a_second_one_kills(view, stops):
     heard(view, {"t": "stop", "kill": False})
-    assert stops == [1]
+    assert stops == ["stop"]
     view.handle(StateChanged(time=1002.0, state=RunState.STOPPING))
     heard(view, {"t": "stop", "kill": False})
-    assert stops == [1], "a first press that comes late must not kill"
+    assert stops == ["stop"], "a first press that comes late must not kill"
     heard(view, {"t": "stop", "kill": True})
 
-    assert stops == [1, 1]
+    assert stops == ["stop", "stop"]
 
 
 def test_a_stop_that_arrives_after_the_run_does_nothing(view, stops):
@@ -127,17 +132,17 @@ def test_a_message_that_is_none_of_ours_is_ignored(view, stops, message):
 
 def test_old_panels_are_closed_and_the_last_stay_open(view, display):
     panels = [view._panel]
-    panels += [WidgetView(display, lambda: None)._panel for _ in range(KEPT_PANELS + 1)]
+    panels += [WidgetView(display, FakeControls())._panel for _ in range(KEPT_PANELS + 1)]
 
     assert [panel.comm is None for panel in panels] == [True, True, False, False, False]
 
 
 def test_make_gives_the_view_of_each_kind(display, view, monkeypatch):
-    assert isinstance(views.make("plain", display, lambda: None), PlainView)
-    assert isinstance(views.make("html", display, lambda: None), HtmlView)
-    assert isinstance(views.make("widget", display, lambda: None), WidgetView)
+    assert isinstance(views.make("plain", display, FakeControls()), PlainView)
+    assert isinstance(views.make("html", display, FakeControls()), HtmlView)
+    assert isinstance(views.make("widget", display, FakeControls()), WidgetView)
     monkeypatch.setitem(sys.modules, "ddp_magic.views.widget", None)
-    assert isinstance(views.make("widget", display, lambda: None), HtmlView)
+    assert isinstance(views.make("widget", display, FakeControls()), HtmlView)
 
 
 def test_text_views_import_no_widgets():

@@ -1,8 +1,9 @@
 """The guard: started by the kernel, starts the agent, outlives both for as long as needed.
 
 ``python -I guard/__main__.py RUN_DIR``. Reads one-letter commands on stdin: A a run has adopted
-this standby, I interrupt, K kill, S stacks, X leave when done. End-of-file there means that the
-kernel is gone. A byte on stdout says that there is news in `events.jsonl`.
+this standby, I interrupt, L one second longer until what was interrupted is killed, K kill,
+S stacks, X leave when done. End-of-file there means that the kernel is gone. A byte on stdout says
+that there is news in `events.jsonl`.
 """
 
 from __future__ import annotations

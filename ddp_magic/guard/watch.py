@@ -150,6 +150,8 @@ class Guard:
             elif command == "A":
                 self.idle.taken()
                 self.grace = json.loads(self.run.job.read_bytes())["grace"]
+            elif command == "L" and self.deadline is not None and not self.merciless:
+                self.deadline += 1.0
             elif command == "K":
                 self.kill()
             elif command == "S":

@@ -6,11 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ddp_magic.events import Event
 
-__all__ = ["Blind", "Display", "Handle", "Kind", "View", "make"]
+__all__ = ["Blind", "Controls", "Display", "Handle", "Kind", "View", "make"]
 
 Kind: TypeAlias = Literal["widget", "html", "plain"]
 
@@ -56,6 +56,26 @@ class Display(Protocol):
         ...
 
 
+class Controls(Protocol):
+    """What a person can do to a run through its view; every method may be called on any thread."""
+
+    def stop(self) -> None:
+        """Interrupt the run; a second time kills it."""
+        ...
+
+    def extend(self, seconds: float) -> None:
+        """Give a run that is being stopped so much longer."""
+        ...
+
+    def background(self) -> None:
+        """Let the cell that blocks at the run go on without it."""
+        ...
+
+    def stacks(self) -> str:
+        """Return where every rank is; takes up to two seconds. It comes as an event as well."""
+        ...
+
+
 class Blind:
     """Shows nothing: what a run goes on with when its view has failed."""
 
@@ -69,13 +89,13 @@ class Blind:
         """Do nothing."""
 
 
-def make(kind: Kind, display: Display, on_stop: Callable[[], None]) -> View:
+def make(kind: Kind, display: Display, controls: Controls) -> View:
     """Return the view of this kind; HTML where a widget is wanted and anywidget is missing.
 
     Args:
         kind: What the front-end can show.
         display: Where the view draws.
-        on_stop: Called when the user presses the view's Stop, on any thread.
+        controls: What the view's buttons do.
     """
     if kind == "plain":
         from ddp_magic.views.plain import PlainView
@@ -85,7 +105,7 @@ def make(kind: Kind, display: Display, on_stop: Callable[[], None]) -> View:
         with contextlib.suppress(ImportError):
             from ddp_magic.views.widget import WidgetView
 
-            return WidgetView(display, on_stop)
+            return WidgetView(display, controls)
     from ddp_magic.views.html import HtmlView
 
     return HtmlView(display)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ddp_magic.events import Event
     from ddp_magic.metrics import Curves
-    from ddp_magic.views import Display
+    from ddp_magic.views import Controls, Display
 
 __all__ = ["WidgetView"]
 
@@ -79,17 +79,17 @@ class WidgetView:
 
     Args:
         display: Where the outputs go.
-        on_stop: Called for every press of Stop, on the thread that the message arrives on.
+        controls: Called on the thread that the page's message arrives on.
     """
 
     _kept: ClassVar[deque[_Panel]] = deque()
     _before: ClassVar[Curves | None] = None
     """The run before: drawn faintly behind the next one's curves."""
 
-    def __init__(self, display: Display, on_stop: Callable[[], None]) -> None:
+    def __init__(self, display: Display, controls: Controls) -> None:
         while len(self._kept) >= KEPT_PANELS:
             self._kept.popleft().close()
-        self._on_stop = on_stop
+        self._controls = controls
         self._lock = threading.RLock()  # a snapshot is made on the thread that it is asked on
         self._picture = Picture()
         self._feed = Feed(self._picture, self._before)
@@ -173,4 +173,4 @@ class WidgetView:
         # a first press may arrive late, when the page has interrupted the kernel already or the
         # run is over: it must not count as the second
         if not state.final and (kill or state is not RunState.STOPPING):
-            self._on_stop()
+            self._controls.stop()
