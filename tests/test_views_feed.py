@@ -6,9 +6,10 @@ import json
 
 import pytest
 
-from ddp_magic.events import Notice, RunState, StateChanged
+from ddp_magic.events import Metrics, Notice, RunState, StateChanged
+from ddp_magic.metrics.series import LIMIT
 from ddp_magic.screen import LIVE_ROWS
-from ddp_magic.views.feed import SNAPSHOT_LINES, Feed
+from ddp_magic.views.feed import ALL, SNAPSHOT_LINES, Feed
 from ddp_magic.views.pace import LINES, SILENT, SILENT_LINES, Pace
 from ddp_magic.views.picture import Picture
 from tests.display import ended, out, started
@@ -73,6 +74,56 @@ def test_every_line_is_sent_once_and_its_live_form_before():
     assert messages[0]["ranks"][0]["live"] == ["one", "two", "step 1"]
     news = {"r": 0, "end": 2, "lines": [], "times": [], "live": ["step 2"]}
     assert messages[-1]["ranks"][0] == news
+
+
+def numbers(page, *values, name="loss"):
+    for value in values:
+        page.picture.handle(Metrics(time=page.now, rank=0, step=None, values=((name, value),)))
+
+
+def test_of_a_curve_only_what_is_new_is_sent_and_all_of_it_once_it_is_thinned():
+    page = Page()
+    numbers(page, 3.0, 2.0)
+    [first] = [m["curves"] for m in page.wait(1) if "curves" in m]
+    numbers(page, 1.0)
+    numbers(page, 7.0, name="acc")
+    [second] = [m["curves"] for m in page.wait(1) if "curves" in m]
+    assert [(c["name"], c["from"], c["y"], c["last"]) for c in first] == [("loss", 0, [3, 2], "2")]
+    assert [(c["name"], c["from"], c["y"]) for c in second] == [("loss", 2, [1]), ("acc", 0, [7])]
+
+    numbers(page, *range(LIMIT))
+    [third] = [m["curves"] for m in page.wait(1) if "curves" in m]
+    assert third[0]["from"] == 0
+    assert len(third[0]["y"]) == (LIMIT + 3) // 2
+    assert page.feed.snapshot(page.now)["curves"][0]["y"] == third[0]["y"]
+
+
+def test_a_training_that_reports_every_step_costs_the_page_little():
+    page = Page()
+    sent = page.wait(60, each=lambda: numbers(page, *(i / 7 for i in range(200))))
+
+    assert sum(len(json.dumps(m)) for m in sent) < 60 * 20_000
+
+
+def test_lines_carry_the_time_at_which_they_came():
+    page = Page()
+    page.picture.handle(out("a\nb\n", time=T + 1))
+    page.picture.handle(out("c\n", time=T + 2))
+    page.wait(2)
+
+    assert page.feed.snapshot(page.now)["ranks"][0]["times"] == [(2, T + 1), (1, T + 2)]
+
+
+def test_who_looks_at_all_ranks_gets_all_of_them_at_full_speed():
+    page = Page()
+    speak = lambda: [page.say("x\n" * 100, rank) for rank in (0, 1)]  # noqa: E731
+    page.wait(3, each=speak)
+    page.feed.watched = ALL
+    before = len(page.got)
+    page.wait(3, each=speak)
+
+    assert len(lines(page.got[:before], 1)) < 500
+    assert len(lines(page.got[before:], 1)) > 4000
 
 
 def test_without_news_a_message_goes_every_half_minute_only():

@@ -10,6 +10,8 @@ import pytest
 
 from ddp_magic import views
 from ddp_magic.events import RunState, StateChanged
+from ddp_magic.rundir import RunDir
+from ddp_magic.views import logfile, page
 from ddp_magic.views.html import HtmlView
 from ddp_magic.views.plain import PlainView
 from ddp_magic.views.widget import KEPT_PANELS, WidgetView
@@ -128,6 +130,50 @@ def test_a_message_that_is_none_of_ours_is_ignored(view, stops, message):
     view.tick(1001.0)
 
     assert stops == []
+
+
+def test_buttons_reach_the_run(view, stops):
+    heard(view, {"t": "extend", "s": 60})
+    heard(view, {"t": "extend", "s": 10**9})
+    heard(view, {"t": "extend", "s": -1})
+    heard(view, {"t": "background"})
+
+    assert stops == [("extend", 60), "background"]
+
+
+def test_stacks_and_a_whole_log_are_sent_to_the_page_that_asks(view, tmp_path, monkeypatch):
+    sent = []
+    monkeypatch.setattr(
+        view._requests, "_send", lambda message, buffers: sent.append((message, buffers))
+    )
+    run = RunDir.create(tmp_path / "run-3")
+    view.handle(started(log_dir=str(run.logs)))
+    run.log(0, "stdout").write_bytes(b"one\n")
+    run.log(0, "stdout", 7).write_bytes(b"later\n")
+    run.log(0, "stdout", 12).write_bytes(b"last\n")
+    run.log(0, "stderr").write_bytes(b"warned\n")
+    heard(view, {"t": "stacks"})
+    heard(view, {"t": "log", "r": 0})
+    heard(view, {"t": "log", "r": 2})
+
+    assert sent[0] == ({"stacks": "Rank 0: nowhere"}, [])
+    log = b"".join(part for message, buffers in sent[1:] for part in buffers)
+    assert log == b"one\nlater\nlast\n\n---- stderr ----\nwarned\n"
+    assert [message.get("last") for message, _ in sent[1:]][-2:] == [None, True]
+    assert {message["log"] for message, _ in sent[1:]} == {0}
+
+
+def test_of_a_long_log_the_end_is_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr(logfile, "LIMIT", 10)
+    run = RunDir.create(tmp_path / "run-3")
+    run.log(0, "stdout").write_bytes(b"0123456789")
+    run.log(0, "stdout", 1).write_bytes(b"abcdef")
+
+    assert b"".join(logfile.pieces(str(run.logs), 0)) == b"6789abcdef"
+
+
+def test_the_code_that_goes_to_the_page_with_every_run_is_small():
+    assert len(page.script().encode()) + len(page.style().encode()) <= 40_000
 
 
 def test_old_panels_are_closed_and_the_last_stay_open(view, display):

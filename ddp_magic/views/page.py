@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 __all__ = ["script", "style"]
@@ -20,8 +21,9 @@ def script() -> str:
 
 
 def style() -> str:
-    """Return the style sheet."""
-    return "\n".join(_bare(f"{name}.css") for name in _STYLES)
+    """Return the style sheet, without the spaces that no rule needs."""
+    sheet = "".join(_bare(f"{name}.css") for name in _STYLES)
+    return re.sub(r"(?<=[:,]) |\s*(?=[{}])|(?<=[{};])\s+", "", sheet)
 
 
 def _bare(name: str) -> str:

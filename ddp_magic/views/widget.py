@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import anywidget
 import traitlets
 
-from ddp_magic.events import RunState
-from ddp_magic.views import logfile, page
+from ddp_magic.views import page
 from ddp_magic.views.feed import Feed
 from ddp_magic.views.picture import Picture
 from ddp_magic.views.record import record
+from ddp_magic.views.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +74,6 @@ class _Panel(anywidget.AnyWidget):
 class WidgetView:
     """Shows a run in a live panel.
 
-    The page's messages arrive on another thread (a subshell of the kernel) or, in older kernels,
-    only after the cell; they set flags that the next tick reads.
-
     Args:
         display: Where the outputs go.
         controls: Called on the thread that the page's message arrives on.
@@ -89,7 +86,6 @@ class WidgetView:
     def __init__(self, display: Display, controls: Controls) -> None:
         while len(self._kept) >= KEPT_PANELS:
             self._kept.popleft().close()
-        self._controls = controls
         self._lock = threading.RLock()  # a snapshot is made on the thread that it is asked on
         self._picture = Picture()
         self._feed = Feed(self._picture, self._before)
@@ -98,6 +94,7 @@ class WidgetView:
         self._record_class = f"ddp-magic-{secrets.token_hex(6)}"
         self._display = display
         self._panel = _Panel(self._record_class, self._snapshot)
+        self._requests = Requests(self._picture, self._feed, controls, self._panel.send)
         self._panel.on_msg(self._heard)
         self._kept.append(self._panel)
         self._record_output = display.show(self._live_record())
@@ -146,31 +143,4 @@ class WidgetView:
 
     def _heard(self, _panel: object, message: object, _buffers: object) -> None:
         """Take a message of the page in."""
-        match message:
-            case {"t": "ack", "n": int(number)}:
-                self._feed.acknowledged = number
-            case {"t": "hello"}:
-                self._feed.asked = True
-            case {"t": "watch", "r": int(rank)}:
-                self._feed.watched = rank
-            case {"t": "log", "r": int(rank)}:
-                self._send_log(rank)
-            case {"t": "stop", "kill": bool(kill)}:
-                self._panel.send({"stopping": True})
-                self._stop(kill=kill)
-            case _:
-                pass
-
-    def _send_log(self, rank: int) -> None:
-        started = self._picture.started
-        if started is not None and 0 <= rank < started.world_size:
-            for piece in logfile.pieces(started.log_dir, rank):
-                self._panel.send({"log": rank}, buffers=[piece])
-            self._panel.send({"log": rank, "last": True})
-
-    def _stop(self, *, kill: bool) -> None:
-        state = self._picture.state
-        # a first press may arrive late, when the page has interrupted the kernel already or the
-        # run is over: it must not count as the second
-        if not state.final and (kill or state is not RunState.STOPPING):
-            self._controls.stop()
+        self._requests.take(message)

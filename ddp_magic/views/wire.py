@@ -41,6 +41,7 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
         "attempt": picture.attempt,
         "failed": picture.failed,
         "grace": None,
+        "can": ["stacks", "extend"],
     }
     if started:
         said |= {
