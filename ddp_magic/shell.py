@@ -174,6 +174,14 @@ class Shell:
         return not self._in_kernel and sys.stdout.isatty()
 
     @property
+    def kernel_id(self) -> str:
+        """What the Jupyter server calls this kernel; it names the connection file so."""
+        kernel: Any = getattr(self._shell, "kernel", None)
+        file = str(getattr(getattr(kernel, "parent", None), "connection_file", ""))
+        found = re.search(r"kernel-([0-9a-f-]+)\.json$", file)
+        return found[1] if found else ""
+
+    @property
     def ui(self) -> Ui:
         """What this request's front-end can show.
 

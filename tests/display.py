@@ -27,6 +27,7 @@ class FakeDisplay:
 
     def __init__(self, *, is_terminal: bool = False) -> None:
         self.is_terminal = is_terminal
+        self.kernel_id = "5c8e-aa"
         self.handles: list[FakeHandle] = []
         self.out = self.err = ""
 

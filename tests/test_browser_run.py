@@ -108,7 +108,7 @@ def live(panel):
         "lr=0.05 → Trainer(lr)",
     ]
     assert re.fullmatch(r"\d:\d\d", panel.locator(".ddp-elapsed").inner_text())
-    assert panel.locator("span.ddp-fg2").first.inner_text() == "loss"
+    assert panel.locator("span[style*='--ddp-2']").first.inner_text() == "loss"
     assert panel.get_by_text("first try").is_visible()
 
 
@@ -194,7 +194,7 @@ def test_show_is_a_table_and_a_folded_module_and_only_text(lab):
     assert kept(lab, 5).startswith("%%ddp --show Cell In[")
 
 
-def test_a_page_that_is_reloaded_in_the_middle_shows_the_record_and_then_the_end(lab, server):
+def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_live_and_then_its_end(lab, server):
     output = lab.run(4, wait=False)
     live(output.locator(".ddp-magic"))
     record = output.locator(".jp-RenderedHTML")
@@ -204,10 +204,20 @@ def test_a_page_that_is_reloaded_in_the_middle_shows_the_record_and_then_the_end
     lab.page.reload()
     record.get_by_text("epoch 1: loss of rank 0").wait_for()
     assert record.get_by_text("running", exact=True).is_visible()
-    go(server, "reload")
     panel = output.locator(".ddp-magic")
-    panel.locator(".ddp-state", has_text="succeeded").wait_for()
-    panel.get_by_text("epoch 2: loss of rank 0").wait_for()
+    panel.get_by_text("epoch 1: loss of rank 0").wait_for()  # of before the page was loaded
+    panel.locator(".ddp-live", has_text="epochs:  33%|").wait_for()
+    assert panel.count() == 1
+    assert not record.first.is_visible()
+    assert not output.get_by_text("Loading widget").is_visible()
+    go(server, "reload")
+    panel.locator(".ddp-state", has_text="succeeded").first.wait_for()
+    panel.get_by_text("epoch 2: loss of rank 0").first.wait_for()
+    own = output.locator(
+        ".jp-OutputArea-child:not(:has(script)) > .jp-OutputArea-output .ddp-magic"
+    )
+    own.wait_for()  # once the kernel is idle the page draws its own again
+    output.locator("[class$=-revive] .ddp-magic").wait_for(state="detached")
     record.first.wait_for(state="hidden")
     assert lab.problems == []
 

@@ -201,6 +201,29 @@ def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
 
 
 @pytest.mark.parametrize("app", ["lab", "notebook"])
+def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(server, app):
+    notebook = server.open([PREPARE, LIVE.format(go="never")], app=app)
+    notebook.run(0)
+    output = notebook.run(1, wait=False)
+    panel = output.locator(".ddp-magic")
+    panel.locator(".ddp-body", has_text="rank 0 is ready").wait_for()
+    notebook.save()
+    notebook.page.reload()
+    panel.locator(".ddp-body", has_text="rank 0 is ready").wait_for()
+    panel.locator(".ddp-live", has_text="step 4/9").wait_for()
+    assert not output.get_by_text("Loading widget").is_visible()
+    panel.get_by_role("button", name="Stop").click()
+    panel.get_by_text("interrupted: 30 s to finish").wait_for()
+    kill = panel.get_by_role("button", name="Kill")
+    while not panel.locator(".ddp-state", has_text="stopped").count():  # deaf for a moment
+        for button in kill.element_handles():
+            button.evaluate("button => button.click()")
+        notebook.page.wait_for_timeout(200)
+    assert notebook.problems == []
+    notebook.close()
+
+
+@pytest.mark.parametrize("app", ["lab", "notebook"])
 def test_without_subshells_stop_interrupts_the_kernel(server, app):
     notebook = server.open([PREPARE, STOP], app=app)
     notebook.kernel("kernel.commsOverSubshells = 'disabled'")

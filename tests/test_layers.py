@@ -76,7 +76,7 @@ def test_imports_point_one_way(name):
     elif top == "views":
         assert used <= {
             "views", "events", "errors", "terminal", "screen", "sgr", "masking", "metrics",
-            "runpaths",
+            "runpaths", "documents",
         }  # fmt: skip
     elif top in ("options", "overrides", "devices", "terminal", "failure", "line"):
         assert not used & {"collect", "script", "launch", "follow", "run", "magic", "views"}

@@ -14,6 +14,7 @@ from ddp_magic.rundir import RunDir
 from ddp_magic.views import logfile, page
 from ddp_magic.views.html import HtmlView
 from ddp_magic.views.plain import PlainView
+from ddp_magic.views.revive import revival
 from ddp_magic.views.widget import KEPT_PANELS, WidgetView
 from tests.display import FakeControls, FakeDisplay, ended, out, started
 
@@ -53,7 +54,7 @@ def heard(view, message):
 def test_a_saved_notebook_has_a_readable_record_and_a_panel_without_words(view, display):
     view.handle(out("epoch 1\n"))
     view.tick(1001.0)
-    record, panel = display.handles
+    record, panel, _ = display.handles
 
     assert "epoch 1" in record.shown[-1]["text/plain"]
     hidden = re.match(r'<div class="(ddp-magic-[0-9a-f]{12})">', record.shown[-1]["text/html"])
@@ -76,9 +77,9 @@ def test_at_the_end_the_record_stands_alone(view, display):
     view.handle(out("last words"))
     view.handle(ended())
     view.close()
-    record, panel = display.handles
+    record, panel, revival = display.handles
 
-    assert panel.shown[-1] == {"text/plain": ""}
+    assert panel.shown[-1] == revival.shown[-1] == {"text/plain": ""}
     assert "ddp-magic-" not in record.shown[-1]["text/html"].replace("/tmp/ddp_magic-x", "")
     assert "succeeded" in record.shown[-1]["text/plain"]
     assert "last words" in record.shown[-1]["text/plain"]
@@ -130,6 +131,17 @@ def test_a_message_that_is_none_of_ours_is_ignored(view, stops, message):
     view.tick(1001.0)
 
     assert stops == []
+
+
+def test_what_revives_a_run_cannot_end_its_script_early_and_needs_a_server(view, display):
+    html = display.handles[2].shown[0]["text/html"]
+
+    assert html.count("<script>") == html.count("</script>") == html.count("<script") == 1
+    assert html.endswith("</script>")
+    assert '"kernel": "5c8e-aa"' in html
+    assert view._panel.comm.comm_id in html
+    assert revival("ddp-magic-0", "c", "") == {"text/plain": ""}
+    assert revival("ddp-magic-0", "c", "../5c8e") == {"text/plain": ""}
 
 
 def test_buttons_reach_the_run(view, stops):

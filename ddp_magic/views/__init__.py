@@ -51,6 +51,11 @@ class Display(Protocol):
         ...
 
     @property
+    def kernel_id(self) -> str:
+        """What the Jupyter server calls this kernel; empty where there is none."""
+        ...
+
+    @property
     def is_terminal(self) -> bool:
         """Whether `write` reaches a terminal that draws cursor moves itself."""
         ...

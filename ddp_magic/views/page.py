@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["script", "style"]
+__all__ = ["revive", "script", "style"]
 
 _PANEL = Path(__file__).parent / "panel"
 _SCRIPTS = ("page", "store", "lines", "output", "charts", "devices", "stop", "header", "panel")
@@ -18,6 +18,11 @@ def script() -> str:
     It goes to the page with every run, so the lines lose their indent and whole-line comments.
     """
     return "\n".join(_bare(f"{name}.js") for name in _SCRIPTS)
+
+
+def revive() -> str:
+    """Return the function that shows a run again on a reloaded page."""
+    return _bare("revive.js")
 
 
 def style() -> str:

@@ -1,8 +1,9 @@
 """The live panel in JupyterLab and Notebook 7: an anywidget while the cell blocks; kernel only.
 
-Two outputs. The first is the record, refreshed every ten seconds, so that a notebook saved in the
+Three outputs. The first is the record, refreshed every ten seconds, so that a notebook saved in the
 middle of a run reads well; a live panel on the page hides it (by a style rule inside the panel, so
-that it shows wherever no panel can be drawn). The second is the panel; at the end it is blanked.
+that it shows wherever no panel can be drawn). The second is the panel, the third serves a
+page that is reloaded in the middle; at the end these two are blanked.
 The only module that imports anywidget.
 """
 
@@ -21,6 +22,7 @@ from ddp_magic.views.feed import Feed
 from ddp_magic.views.picture import Picture
 from ddp_magic.views.record import record
 from ddp_magic.views.requests import Requests
+from ddp_magic.views.revive import revival
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +72,10 @@ class _Panel(anywidget.AnyWidget):
         model = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return {"text/plain": "", "application/vnd.jupyter.widget-view+json": model}
 
+    def revival(self, kernel_id: str) -> dict[str, str]:
+        """The output by which a reloaded page shows it."""
+        return revival(self.record_class, self.comm.comm_id if self.comm else "", kernel_id)
+
 
 class WidgetView:
     """Shows a run in a live panel.
@@ -99,6 +105,7 @@ class WidgetView:
         self._kept.append(self._panel)
         self._record_output = display.show(self._live_record())
         self._panel_output = display.show(self._panel.bundle)
+        self._revival = display.show(self._panel.revival(display.kernel_id))
 
     def handle(self, event: Event) -> None:
         """Take an event in."""
@@ -123,6 +130,7 @@ class WidgetView:
         self._panel.send(self._snapshot())
         self._record_output.update(record(self._picture))
         self._panel_output.update({"text/plain": ""})
+        self._revival.update({"text/plain": ""})
 
     def _refresh_record(self, now: float) -> None:
         versions = (self._picture.version, self._picture.output_version)

@@ -6,7 +6,7 @@ function hideRecord(model) {
   if (/^ddp-magic-[0-9a-f]+$/.test(name)) {
     // two rules: a browser without :has() drops the second alone
     const hidden = "{ display: none }";
-    style.textContent = `.${name} ${hidden} .jp-OutputArea-child:has(.${name}) ${hidden}`;
+    style.textContent = `.${name} ${hidden} .jp-OutputArea-child:is(:has(.${name}), :has(.${name}-revive:empty)) ${hidden}`;
   }
   return style;
 }
@@ -51,6 +51,7 @@ function render({ model, el }) {
   const panel = element("div", "ddp-magic");
   panel.setAttribute("role", "group");
   panel.setAttribute("aria-label", "%%ddp run");
+  panel.dataset.run = model.get("record_class");
   panel.dataset.lmSuppressShortcuts = "true"; // keys are for the panel, not for the notebook
   let chosen = null;
   const selected = () => chosen ?? store.facts.shown ?? [0];

@@ -1,0 +1,85 @@
+// Shows a run again on a page that was reloaded in the middle of it. Runs from a saved output: the
+// page's own widgets stay "Loading widget…" while the cell keeps the kernel's main shell busy.
+
+async function revive({ name, comm, kernel, code, style }) {
+  const PATIENCE = 3000; // for a panel of the page's own
+  const SILENCE = 75_000; // a run that goes on says something every 30 s
+  const root = document.querySelector(`.${name}-revive`);
+  const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "null");
+  const live = () => [...document.querySelectorAll(`[data-run="${name}"]`)].some((panel) => !root.contains(panel));
+  if (!root || root.dataset.on || !config) return;
+  root.dataset.on = "1";
+  await new Promise((done) => setTimeout(done, PATIENCE));
+  if (live() || !root.isConnected) return;
+
+  const headers = {};
+  const xsrf = document.cookie.match(/(?:^|; )_xsrf=([^;]*)/);
+  if (xsrf) headers["X-XSRFToken"] = xsrf[1];
+  if (config.token) headers.Authorization = `token ${config.token}`;
+  const api = new URL(`${config.baseUrl || "/"}api/kernels/${kernel}`, location.href);
+  const found = await fetch(api, { headers }).then((answer) => answer.ok, () => false);
+  if (!found) return; // another kernel by now: nothing of this run is alive
+
+  const session = `ddp-${crypto.getRandomValues(new Uint32Array(2)).join("")}`;
+  const address = new URL(`${api}/channels?session_id=${session}`);
+  address.protocol = address.protocol.replace("http", "ws");
+  if (config.token) address.searchParams.set("token", config.token);
+  const socket = new WebSocket(address);
+  let subshell = null;
+  let count = 0;
+  const send = (channel, type, content) => {
+    const header = {
+      msg_id: `${session}-${(count += 1)}`, msg_type: type, session, username: "", version: "5.4",
+      date: new Date().toISOString(), subshell_id: channel === "shell" ? subshell : undefined,
+    };
+    if (socket.readyState === WebSocket.OPEN) {
+      socket.send(JSON.stringify({ channel, header, parent_header: {}, metadata: {}, content, buffers: [] }));
+    }
+  };
+  const hears = new Set();
+  const model = {
+    get: (key) => ({ record_class: name, snapshot: {} })[key],
+    on: (_, hear) => hears.add(hear),
+    off: (_, hear) => hears.delete(hear),
+    send: (content) => subshell && send("shell", "comm_msg", { comm_id: comm, data: { method: "custom", content } }),
+    widget_manager: { kernel: { interrupt: () => fetch(`${api}/interrupt`, { method: "POST", headers }) } },
+  };
+  let leave = null;
+  const draw = async () => {
+    leave = () => {};
+    const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
+    const panel = (await import(url)).default;
+    const sheet = document.createElement("style");
+    sheet.textContent = `${style}
+      .jp-OutputArea-child:has(.${name}) + .jp-OutputArea-child:not(:has(.ddp-magic)) { display: none }`;
+    const place = document.createElement("div");
+    root.replaceChildren(sheet, place);
+    const ends = [panel.initialize({ model }), panel.render({ model, el: place })];
+    leave = () => ends.forEach((end) => end());
+  };
+  socket.onopen = () => send("control", "create_subshell_request", {});
+  socket.onmessage = async ({ data }) => {
+    if (typeof data !== "string") return;
+    const message = JSON.parse(data);
+    const { msg_type: type, content } = message;
+    if (type === "create_subshell_reply" && message.parent_header?.session === session) {
+      subshell = content.subshell_id ?? null;
+      model.send({ t: "hello" });
+    } else if (type === "comm_msg" && content.comm_id === comm && content.data?.method === "custom") {
+      if (!leave) await draw();
+      for (const hear of hears) hear(content.data.content, []);
+    }
+  };
+  const begun = performance.now();
+  const watch = setInterval(() => {
+    const silent = !leave && performance.now() - begun > SILENCE; // another run of the same kernel
+    if (root.isConnected && !live() && !silent && socket.readyState <= WebSocket.OPEN) return;
+    clearInterval(watch);
+    if (subshell) send("control", "delete_subshell_request", { subshell_id: subshell });
+    socket.close();
+    if (live()) {
+      leave?.();
+      root.replaceChildren();
+    }
+  }, 1000);
+}
