@@ -80,8 +80,8 @@ function createFind(panes) {
   const go = (step) => {
     mark();
     if (!hits.length) return;
-    current = Math.min(current, hits.length);
-    current = (current + step + hits.length) % hits.length;
+    const from = current < 0 ? (step < 0 ? 0 : -1) : Math.min(current, hits.length);
+    current = (from + step + hits.length) % hits.length;
     for (const pane of panes()) pane.log.querySelector(".ddp-hit-now")?.classList.remove("ddp-hit-now");
     hits[current].classList.add("ddp-hit-now");
     hits[current].scrollIntoView({ block: "nearest" });
@@ -92,7 +92,7 @@ function createFind(panes) {
     mark();
   });
   input.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") go(event.shiftKey ? -1 : current < 0 ? 0 : 1);
+    if (event.key === "Enter") go(event.shiftKey ? -1 : 1);
     else if (event.key === "Escape") {
       input.value = "";
       mark();

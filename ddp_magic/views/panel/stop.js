@@ -63,6 +63,7 @@ function createStacks(store, redraw) {
     store.stacks = "";
     redraw();
   });
+  close.setAttribute("aria-label", close.title);
   node.append(close, text);
   const draw = () => {
     node.hidden = !store.stacks;

@@ -1,0 +1,175 @@
+"""The panel's parts on a real page: curves, tabs, find, download, stacks; for everybody."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser import jupyter
+
+pytestmark = pytest.mark.browser
+
+PREPARE = """
+import time
+from tests.scripted_run import *
+from ddp_magic.events import Metrics, RunState, StateChanged, WorkerExited
+
+def reported(step, **values):
+    named = tuple((name, value) for name, value in values.items())
+    return Metrics(time=time.time(), rank=0, step=step, values=named)
+
+def losses(count, factor=1.0):
+    for step in range(count):
+        loss = factor / (1 + step)
+        yield reported(step, train_loss=loss, val_loss=2 * loss, acc=1 - loss)
+"""
+FIRST = """play([started(), *losses(20, 3.0), out("the run before")])"""
+FULL = """
+play([
+    started(log_dir={logs!r}),
+    StateChanged(time=0.0, state=RunState.RUNNING),
+    out("rank 0 begins\\n"),
+    out("rank 1 begins\\n", 1),
+    notice("a note"),
+    notice("a warning", warning=True),
+    *losses(30),
+    reported(30, acc=float("nan")),
+    Until("more"),
+    out("rank 1 goes on\\n", 1),
+    WorkerExited(time=0.0, rank=1, attempt=0, exit_code=1),
+    Until("{go}"),
+])
+"""
+HOSTILE = """
+names = reported(1, **{HOSTILE: 1.0, "y" + HOSTILE: 2.0})
+play([*hostile_steps(), names, Until("hostile")], end=hostile_end())
+"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def lab(server, request):
+    """One page of JupyterLab in either theme."""
+    logs = server.root / f"run-{request.param}" / "logs"
+    logs.mkdir(parents=True)
+    (logs / "rank0.stdout.log").write_text("all of it\n")
+    cells = [PREPARE, FIRST, FULL.format(logs=str(logs), go=request.param), HOSTILE]
+    notebook = server.open(cells, dark=request.param == "dark")
+    notebook.run(0)
+    notebook.run(1)
+    (server.root / "more").unlink(missing_ok=True)
+    notebook.run(2, wait=False)
+    notebook.theme = request.param
+    yield notebook
+    notebook.close()
+
+
+@pytest.fixture
+def panel(lab):
+    found = lab.output(2).locator(".ddp-magic")
+    found.locator(".ddp-body", has_text="begins").wait_for()
+    return found
+
+
+def test_curves_of_one_quantity_share_a_chart_with_the_run_before_behind_them(lab, panel):
+    charts = panel.locator(".ddp-chart")
+    charts.nth(1).wait_for()
+    loss = charts.first
+    loss.locator(".ddp-ghost").nth(1).wait_for(state="attached")
+
+    assert charts.count() == 2
+    assert loss.locator("polyline").count() == 4
+    assert re.sub(r"\s+", " ", loss.locator("figcaption").inner_text()) == (
+        "loss train 0.03333 val 0.06667"
+    )
+    assert charts.nth(1).locator(".ddp-strange").inner_text() == "nan"
+    assert panel.locator(".ddp-key").inner_text() == "train_loss 0.03333"
+    assert loss.get_attribute("aria-label") == "train_loss: 0.03333, val_loss: 0.06667"
+    loss.locator("svg").hover()
+    loss.locator(".ddp-step", has_text=re.compile(r"step 1[45]")).wait_for()
+    lab.page.mouse.move(0, 0)
+    loss.locator("figcaption", has_text="0.03333").wait_for()
+
+
+def test_tabs_tell_what_is_new_and_what_failed_and_all_ranks_are_one_log(lab, panel, server):
+    one = panel.get_by_role("tab", name="rank 1")
+    one.get_by_label("new output").wait_for()
+    one.click()
+    panel.get_by_text("rank 1 begins").wait_for()
+    panel.get_by_role("tab", name="rank 0").click()
+    one.get_by_label("new output").wait_for(state="detached")
+    (server.root / "more").touch()
+    one.get_by_label("failed").wait_for()
+    panel.get_by_role("tab", name="all").click()
+    panel.get_by_text("rank 1 goes on").wait_for()
+    shown = panel.get_by_role("log").inner_text().split("\n")
+
+    assert [re.sub(r"\s+", " ", line) for line in shown] == [
+        "0rank 0 begins", "1rank 1 begins", "1rank 1 goes on"
+    ]  # fmt: skip
+    assert lab.page.evaluate(
+        "getComputedStyle(document.querySelector('.ddp-rank')).userSelect"
+    ) == ("none")
+
+
+def test_a_word_is_found_and_a_log_is_downloaded_whole(lab, panel):
+    panel.get_by_role("tab", name="all").click()
+    panel.get_by_label("Find in the output").fill("RANK 1")
+    panel.get_by_text("2 lines").wait_for()
+    lab.page.keyboard.press("Enter")
+    lab.page.keyboard.press("Enter")
+    panel.get_by_text("2 of 2 lines").wait_for()
+    assert panel.locator(".ddp-hit-now").inner_text().endswith("rank 1 goes on")
+    lab.page.keyboard.press("Escape")
+    assert panel.locator(".ddp-hit").count() == 0
+
+    panel.get_by_role("tab", name="rank 0").click()
+    with lab.page.expect_download() as download:
+        panel.get_by_role("button", name="download").click()
+    assert download.value.suggested_filename == "run-3-rank0.log"
+    assert download.value.path().read_text() == "all of it\n"
+
+
+def test_stacks_are_shown_below_the_charts_until_they_are_closed(panel):
+    panel.get_by_role("button", name="stacks").click()
+    panel.get_by_text("Rank 0: nowhere").wait_for()
+    panel.get_by_role("button", name="Close the stacks").click()
+    panel.get_by_text("Rank 0: nowhere").wait_for(state="hidden")
+
+
+def test_nobody_is_shut_out_by_it(lab, panel):
+    panel.locator(".ddp-chart").first.wait_for()
+    found = Axe().run(lab.page, context=".ddp-magic").response["violations"]
+
+    grave = [v for v in found if v["impact"] in ("serious", "critical")]
+    assert not grave, [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in grave]
+
+
+def test_a_run_that_is_being_stopped_counts_down_and_can_have_longer(lab, panel, server):
+    panel.get_by_role("button", name="Stop").click()
+    panel.get_by_role("button", name="Kill").wait_for()
+    panel.get_by_role("button", name="Wait longer").click()
+    (server.root / lab.theme).touch()
+    lab.wait_for_end()
+    assert lab.problems == []
+
+
+def test_names_of_metrics_are_only_text(lab, server):
+    (server.root / "hostile").unlink(missing_ok=True)
+    output = lab.run(3, wait=False)
+    chart = output.locator(".ddp-chart").nth(1)
+    chart.wait_for()
+    assert lab.page.evaluate("window.pwned") is None
+    assert "<script>" in chart.inner_text()
+    assert output.locator(".ddp-magic").locator("script, img, a, iframe").count() == 0
+    (server.root / "hostile").touch()
+    lab.wait_for_end()
+    assert lab.page.evaluate("window.pwned") is None
+    assert lab.problems == []
