@@ -81,6 +81,8 @@ class StateChanged:
     state: RunState
     reason: str = ""
     """Why, in words for the user, as ``interrupted: 30 s to finish``; may be empty."""
+    until: float | None = None
+    """When what still runs will be killed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -117,7 +117,10 @@ def _blocking(view: views.View, steps: Iterable[Event | Until], stops: list[str]
                 said = True
                 reason = "interrupted: 30 s to finish"
                 now = time.time()
-                view.handle(StateChanged(time=now, state=RunState.STOPPING, reason=reason))
+                until = now + 30
+                view.handle(
+                    StateChanged(time=now, state=RunState.STOPPING, reason=reason, until=until)
+                )
             view.tick(time.time())
             time.sleep(0.05)
 

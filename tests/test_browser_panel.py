@@ -155,6 +155,7 @@ def test_nobody_is_shut_out_by_it(lab, panel):
 def test_a_run_that_is_being_stopped_counts_down_and_can_have_longer(lab, panel, server):
     panel.get_by_role("button", name="Stop").click()
     panel.get_by_role("button", name="Kill").wait_for()
+    panel.get_by_text(re.compile(r"interrupted: 30 s to finish · killed in 0:2\d")).wait_for()
     panel.get_by_role("button", name="Wait longer").click()
     (server.root / lab.theme).touch()
     lab.wait_for_end()

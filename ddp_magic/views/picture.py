@@ -39,6 +39,7 @@ class Picture:
         ended: The event, None while the run goes on.
         state: Of the run.
         reason: Why the run is in that state, in words; may be empty.
+        until: When what still runs will be killed, seconds since the epoch; else None.
         attempt: The number of the attempt, 0 for the first.
         failed: Ranks that have failed in this attempt, not those that were ended with them.
         notices: The first ones and the last, `NOTICES` at most.
@@ -54,6 +55,7 @@ class Picture:
         self.ended: RunEnded | None = None
         self.state = RunState.STARTING
         self.reason = ""
+        self.until: float | None = None
         self.attempt = 0
         self.failed: list[int] = []
         self.notices: list[Notice] = []
@@ -81,7 +83,7 @@ class Picture:
                 for rank in event.shown:
                     self.rank(rank)
             case StateChanged():
-                self.state, self.reason = event.state, event.reason
+                self.state, self.reason, self.until = event.state, event.reason, event.until
             case Notice():
                 self._note(event)
             case WorkerStarted(attempt=attempt) if attempt > self.attempt:
@@ -89,7 +91,7 @@ class Picture:
             case WorkerExited():
                 self._leave(event)
             case RunEnded():
-                self.ended, self.state, self.reason = event, event.state, ""
+                self.ended, self.state, self.reason, self.until = event, event.state, "", None
                 for rank in self.ranks.values():
                     rank.finish()
                 self.output_version += 1

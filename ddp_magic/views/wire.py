@@ -40,7 +40,7 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
         "summary": escape.line(ended.summary) if ended else "",
         "attempt": picture.attempt,
         "failed": picture.failed,
-        "grace": None,
+        "grace": None if picture.until is None else round(picture.until - now, 1),
         "can": ["stacks", "extend"],
     }
     if started:
