@@ -18,10 +18,11 @@ from ddp_magic.events import (
     WorkerStarted,
 )
 from ddp_magic.metrics import Reported
+from ddp_magic.metrics.scrape import Scrape
 from ddp_magic.rundir import SEGMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from ddp_magic.rundir import RunDir
 
@@ -128,12 +129,24 @@ class Tail:
 class Follower:
     """Turns what appears in the run directory into events.
 
+    Args:
+        run: The run.
+        world_size: Its number of ranks.
+        lag: See `Tail`.
+        scraped: The ranks whose numbers and bars are read from what they print.
+
     Attributes:
         ending: What is known of the end so far.
         ended: Whether the run is over and everything that it wrote has been returned.
     """
 
-    def __init__(self, run: RunDir, world_size: int, lag: int | None = LAG) -> None:
+    def __init__(
+        self,
+        run: RunDir,
+        world_size: int,
+        lag: int | None = LAG,
+        scraped: Iterable[int] = (0,),
+    ) -> None:
         self.ending = Ending()
         self.ended = False
         self._run = run
@@ -143,6 +156,7 @@ class Follower:
         streams: tuple[Stream, ...] = ("stdout", "stderr")
         self._tails = [Tail(run, r, s, lag) for r in range(world_size) for s in streams]
         self._reported = [Reported(run, rank) for rank in range(world_size)]
+        self._scraped = {rank: Scrape(rank) for rank in scraped}
 
     def read(self) -> Iterator[Event]:
         """Return what has happened since the last call; all that there is, once the run ended."""
@@ -153,6 +167,8 @@ class Follower:
         for tail in self._tails:
             while (chunk := tail.read(skip=not over)) is not None:
                 yield chunk
+                if scrape := self._scraped.get(chunk.rank):
+                    yield from scrape.feed(chunk)
                 if not over:
                     break
         for reported in self._reported:

@@ -135,7 +135,7 @@ class Run:
     def _launched(self) -> Generator[Guard]:
         """Start everything; whatever happens meanwhile, leave no process."""
         size = self.plan.placement.world_size
-        self._follower = Follower(self.plan.run, size, self._drawing.lag)
+        self._follower = Follower(self.plan.run, size, self._drawing.lag, self.plan.shown)
         guard = self._guard = self._start.launch(self.plan, colour=self._drawing.colour)
         self.runs.watch_over(guard)
         self._mark("handed over")

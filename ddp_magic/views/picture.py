@@ -10,6 +10,7 @@ from ddp_magic.events import (
     Metrics,
     Notice,
     OutputChunk,
+    Progress,
     RunEnded,
     RunStarted,
     RunState,
@@ -48,6 +49,8 @@ class Picture:
         output_version: Rises with every chunk of output.
         curves: The numbers that were reported.
         curves_version: Rises with every number.
+        progress: How far the bar of the lowest rank that draws one has come; None before.
+        progress_version: Rises with every drawing of that bar.
     """
 
     def __init__(self) -> None:
@@ -64,6 +67,8 @@ class Picture:
         self.output_version = 0
         self.curves = Curves()
         self.curves_version = 0
+        self.progress: Progress | None = None
+        self.progress_version = 0
         self._settled = 0.0
 
     def handle(self, event: Event) -> None:
@@ -75,6 +80,11 @@ class Picture:
         if isinstance(event, Metrics):
             self.curves.add(event)
             self.curves_version += 1
+            return
+        if isinstance(event, Progress):
+            if self.progress is None or event.rank <= self.progress.rank:
+                self.progress = event
+                self.progress_version += 1
             return
         self.version += 1
         match event:
