@@ -442,18 +442,30 @@ def test_nested_bars_do_not_flicker_where_lines_are_printed_between():
     assert {label for label, *_ in found} == {"epochs"}
 
 
+def rich_bars(epochs: int, batches: int) -> str:
+    """Return what rich writes for two bars: all of them again, whichever has moved."""
+
+    def frame(epoch: int, batch: int) -> str:
+        bars = (("epochs", epoch, epochs), ("train", batch, batches))
+        return "\n".join(f"{n} ━━━━━━╸━━━ {a}/{b} 0:00:10 loss: {a}" for n, a, b in bars)
+
+    moves = [(e, b) for e in range(epochs) for b in range(batches + 1)]
+    return "\r\x1b[2K\x1b[1A\x1b[2K".join(frame(*m) for m in [*moves, (epochs, batches)]) + "\n"
+
+
 def test_of_the_bars_of_rich_the_topmost_unfinished_one_tells():
-    def frame(outer: int, inner: int) -> str:
-        bars = (("epochs", outer), ("train", inner))
-        return "\n".join(f"{name} ━━━━━━━━╸━━━ {done}% 0:00:10" for name, done in bars)
+    found = progress(rich_bars(3, 4))
 
-    up = "\r\x1b[2K\x1b[1A\x1b[2K"
-    text = up.join(frame(i // 4 * 10, i % 4 * 25) for i in range(12)) + "\n"
+    assert {label for label, *_ in found} == {"epochs"}
+    assert sorted({done for _, done, *_ in found}) == [0, 1, 2, 3]
 
-    assert [done for label, done, *_ in progress(text) if label == "epochs"] == [0] * 4 + [
-        10
-    ] * 4 + [20] * 4
-    assert {label for label, *_ in progress(text)} == {"epochs"}
+
+def test_a_bar_that_did_not_move_has_no_new_numbers_and_does_not_stretch_the_curve():
+    found = numbers(rich_bars(2, 4))
+
+    assert len(found) == 1 + 5 + 1 + 5 + 1
+    assert [step for step, _ in found] == sorted(step or 0 for step, _ in found)
+    assert found[-1][0] == 8
 
 
 def test_a_bar_that_was_given_up_does_not_hide_the_next():

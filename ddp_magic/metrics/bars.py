@@ -30,6 +30,7 @@ _CLOCK = re.compile(r"(?<![\w:.])(?:\d+:)?\d?\d:\d\d(?![\w:])|-:--:--")
 _LEFT = re.compile(r"<(\d[\d:.]*s?)")
 _ETA = re.compile(r"\beta:\s*((?:\d+ days?, )?[\d:]+)")
 _COUNTED = re.compile(r"\[\s*(\d+)\s*/\s*(\d+)\s*\]")
+_NUMBERS = re.compile(r"[\d.]+")
 _LOGGED = re.compile(r"^.*\b(?:DEBUG|INFO|WARNING)\b[\s\]:|-]*")
 _SCALE = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
@@ -46,6 +47,11 @@ class Bar(NamedTuple):
     """What stands behind the bar: rates, and metrics of the program's own choice."""
     explicit: bool = True
     """Whether all named numbers in `rest` were put there to be looked at."""
+
+    @property
+    def key(self) -> str:
+        """What stays while the bar moves on, and is another for most other bars."""
+        return f"{_NUMBERS.sub('#', self.label)} of {self.total}"
 
 
 def read(text: str) -> Bar | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -11,11 +10,10 @@ if TYPE_CHECKING:
 __all__ = ["Outermost"]
 
 _ROWS = 50
-_NUMBERS = re.compile(r"[\d.]+")
 
 
 class _Drawn(NamedTuple):
-    key: tuple[str, float]
+    key: str
     finished: bool
 
 
@@ -41,7 +39,7 @@ class Outermost:
         self._low = row
         if not bar.total:
             return False
-        new = _Drawn((_NUMBERS.sub("#", bar.label), bar.total), bar.done >= bar.total)
+        new = _Drawn(bar.key, bar.done >= bar.total)
         old = self._rows.get(row)
         if new.finished and old and not old.finished and old.key != new.key:
             # tqdm leaves an inner bar, once full, in the outer one's row; that one moves down
@@ -53,4 +51,4 @@ class Outermost:
         if len(self._rows) > _ROWS:
             del self._rows[min(self._rows)]
         open_rows = [at for at, known in self._rows.items() if not known.finished]
-        return row <= min(open_rows, default=row)
+        return row <= min(open_rows or self._rows)

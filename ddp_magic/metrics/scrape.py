@@ -41,6 +41,8 @@ __all__ = ["Scrape"]
 
 _PATIENCE = 50
 """Drawings of bars on one stream, after which a bar on the other stream is thought dead."""
+_BARS = 50
+"""Bars of a stream whose last numbers are kept, so that drawing them again tells nothing new."""
 
 
 class _Written:
@@ -50,7 +52,7 @@ class _Written:
         self.segments = Segments()
         self.bars = Outermost()
         self.tables = Tables()
-        self.shown: tuple[Place, Named] | None = None
+        self.shown: dict[str, tuple[Place, Named]] = {}
 
 
 class Scrape:
@@ -102,15 +104,17 @@ class Scrape:
     def _bar(self, time: float, stream: _Written, bar: Bar, row: Row | None) -> Iterator[Metrics]:
         said = place(bar.rest)
         if bar.explicit:
-            where = said if said and said.counter == "step" else Place("bar", bar.done)
+            where = said if said and said.counter == "step" else Place(bar.key, bar.done)
             rest = pairs.stated(bar.rest, bar.label)
         else:
-            where = said or Place("bar", bar.done)
+            where = said or Place(bar.key, bar.done)
             rest = pairs.named(bar.rest, counted=True)
         label = Named(row.values) if row else pairs.named(bar.label, counted=False)
         found = Named(label.values + rest.values, rest.phase or label.phase)
-        if found.values and stream.shown != (where, found):
-            stream.shown = where, found
+        if found.values and stream.shown.get(bar.key) != (where, found):
+            if len(stream.shown) >= _BARS:
+                stream.shown.clear()
+            stream.shown[bar.key] = where, found
             yield from self._metrics(time, where, found)
 
     def _line(self, time: float, stream: _Written, text: str) -> Iterator[Metrics]:

@@ -33,8 +33,8 @@ _ROW = re.compile(rb"\s*(?:all|\d+(?:/\d+)?)\s+[\d.]")
 """How a table's row begins, which may have no word in it."""
 _DROPPED = re.compile(
     rb"\x1b(?:\[[0-?]*+[ -/]*+(?:[@IJL-eg-~]|(?=[^@-~]))"  # CSI, but for cursor moves
-    rb"|\][^\x07\x1b\r\n]*+(?:\x07|\x1b\\|(?=[\r\n]|\x1b[^\\]))"  # OSC: titles, links
-    rb"|[^\[\]\r\n])"
+    rb"|\][^\x07\b\x1b\r\n]*+(?:\x07|\x1b\\|(?=[\b\r\n]|\x1b[^\\]))"  # OSC: titles, links
+    rb"|[^\[\]\b\r\n])"
 )
 _MOVE = re.compile(rb"\x1b\[([0-?]*)[ -/]*([A-HKf])")
 _CLOSED = re.compile(
