@@ -167,13 +167,20 @@ class Follower:
         for tail in self._tails:
             while (chunk := tail.read(skip=not over)) is not None:
                 yield chunk
-                if scrape := self._scraped.get(chunk.rank):
-                    yield from scrape.feed(chunk)
+                yield from self._scrape(chunk)
                 if not over:
                     break
         for reported in self._reported:
             yield from reported.read(whole=over)
         self.ended = self.ended or over
+
+    def _scrape(self, chunk: OutputChunk) -> Iterator[Event]:
+        """Return what a chunk tells; reading it must not take the training with it."""
+        if scrape := self._scraped.get(chunk.rank):
+            try:
+                yield from scrape.feed(chunk)
+            except Exception:
+                del self._scraped[chunk.rank]
 
     def _news(self) -> Iterator[dict[str, Any]]:
         with contextlib.suppress(FileNotFoundError), open(self._run.events, "rb") as events:

@@ -21,6 +21,7 @@ from ddp_magic.follow import Follower
 from ddp_magic.metrics.curves import Curves
 from ddp_magic.metrics.scrape import Scrape
 from ddp_magic.metrics.segments import LINE, MOST, WINDOW
+from ddp_magic.metrics.tables import Tables
 from ddp_magic.rundir import RunDir
 from ddp_magic.views.picture import Picture
 
@@ -565,6 +566,36 @@ def test_what_is_read_does_not_depend_on_chunks(pieces: list[str], cuts: list[in
 
     assert read(*chunks) == read(data)
     assert read(*(data[i : i + 1] for i in range(len(data)))) == read(data)
+
+
+WORDS = st.sampled_from([
+    "loss", "acc", "Accuracy", "val", "train", "step", "epoch", "lr", "eta", "all", "nan", "inf", "tensor(", "np.f(", "it/s", "s/it",
+    *":=|[](){}<>,;.%/+-*'\"\t ━│→\\", " ", "  ", "0", "1.5", "1e5", "10", "1,234", "00:10", "1 day, ", "%|", "| ", "-:--:--", "?",
+])  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(WORDS, max_size=40))
+def test_no_text_breaks_it(words: list[str]):
+    for event in read("epoch loss acc\n", "".join(words) + "\n"):
+        if isinstance(event, Metrics):
+            assert all(isinstance(value, float) and name for name, value in event.values)
+        else:
+            assert 0 <= event.done < INF
+            assert event.left is None or 0 <= event.left < INF
+
+
+def test_a_reader_that_fails_does_not_take_the_run_with_it(tmp_path: Path, monkeypatch):
+    run = RunDir.create(tmp_path / "run-1")
+    run.log(0, "stdout").write_text("loss: 1\n")
+    run.log(0, "stderr").write_text("loss: 1\n")
+
+    def fail(self, text):
+        raise ValueError
+
+    monkeypatch.setattr(Tables, "read", fail)
+
+    assert [type(event) for event in Follower(run, 1).read()] == [OutputChunk, OutputChunk]
 
 
 def test_of_a_flood_the_newest_is_read_and_the_rest_costs_little():

@@ -82,9 +82,7 @@ class Picture:
             self.curves_version += 1
             return
         if isinstance(event, Progress):
-            if self.progress is None or event.rank <= self.progress.rank:
-                self.progress = event
-                self.progress_version += 1
+            self._advance(event)
             return
         self.version += 1
         match event:
@@ -127,6 +125,11 @@ class Picture:
         if self.ended is not None:
             return self.ended.duration
         return max(0.0, now - self.started.time) if self.started else 0.0
+
+    def _advance(self, event: Progress) -> None:
+        if self.progress is None or event.rank <= self.progress.rank:
+            self.progress = event
+            self.progress_version += 1
 
     def _leave(self, event: WorkerExited) -> None:
         """Note a worker's end; a killed one has failed only where no other had before it."""
