@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ddp_magic.events import (
+    Devices,
     Event,
     Metrics,
     Notice,
@@ -13,11 +14,13 @@ from ddp_magic.events import (
     RunEnded,
     RunStarted,
     RunState,
+    StacksTaken,
+    Stalled,
     StateChanged,
     WorkerExited,
     WorkerStarted,
 )
-from ddp_magic.metrics import Curves
+from ddp_magic.metrics import Curves, Peaks, Recent
 from ddp_magic.terminal import RankTerminal
 from ddp_magic.views import escape
 
@@ -44,10 +47,16 @@ class Picture:
         failed: Ranks that have failed in this attempt, not those that were ended with them.
         notices: The first ones and the last, `NOTICES` at most.
         ranks: The output of every rank that wrote something, and of the shown ones.
-        version: Rises with every change of what is above, but output.
+        version: Rises with every change of what is above, but output, and of the last two.
         output_version: Rises with every chunk of output.
         curves: The numbers that were reported.
         curves_version: Rises with every number.
+        devices: The newest sample of GPUs and workers; None before the first.
+        recent: The samples of the last minutes.
+        peaks: The most that the run took.
+        devices_version: Rises with every sample.
+        stalled: Why the run seems to hang, in words; empty where it goes on.
+        stacks: Where every rank was when somebody asked last; empty where nobody has.
     """
 
     def __init__(self) -> None:
@@ -64,6 +73,12 @@ class Picture:
         self.output_version = 0
         self.curves = Curves()
         self.curves_version = 0
+        self.devices: Devices | None = None
+        self.recent = Recent()
+        self.peaks = Peaks()
+        self.devices_version = 0
+        self.stalled = ""
+        self.stacks = ""
         self._settled = 0.0
 
     def handle(self, event: Event) -> None:
@@ -75,6 +90,9 @@ class Picture:
         if isinstance(event, Metrics):
             self.curves.add(event)
             self.curves_version += 1
+            return
+        if isinstance(event, Devices):
+            self._sampled(event)
             return
         self.version += 1
         match event:
@@ -90,8 +108,13 @@ class Picture:
                 self.attempt, self.failed = attempt, []
             case WorkerExited():
                 self._leave(event)
+            case Stalled():
+                self.stalled = event.why
+            case StacksTaken():
+                self.stacks = event.text
             case RunEnded():
                 self.ended, self.state, self.reason, self.until = event, event.state, "", None
+                self.stalled = ""
                 for rank in self.ranks.values():
                     rank.finish()
                 self.output_version += 1
@@ -123,6 +146,12 @@ class Picture:
         bad = event.exit_code != 0 and (event.exit_code is not None or not self.failed)
         if bad and self.state is not RunState.STOPPING and event.attempt == self.attempt:
             self.failed.append(event.rank)
+
+    def _sampled(self, event: Devices) -> None:
+        self.devices = event
+        self.recent.add(event)
+        self.peaks.add(event)
+        self.devices_version += 1
 
     def _note(self, notice: Notice) -> None:
         if len(self.notices) == NOTICES:
