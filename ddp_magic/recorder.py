@@ -38,8 +38,12 @@ _SETTINGS = (
 """What turns it on, with torch's default sizes; the newer name first. torch warns of the older."""
 _NEWER = (2, 8)
 """The first torch that knows the newer names."""
-_PATIENCE = 2.0
-"""Seconds that ranks get to write: their monitor threads look at the FIFO once a second."""
+_PATIENCE = 5.0
+"""Seconds that ranks get to write.
+
+Their monitor threads look at the FIFO once a second, and the first time torch imports its compiler
+to find out where the collectives were called.
+"""
 _LARGEST = 64 << 20
 _RANKS = 8
 """Ranks that a sentence names one by one."""

@@ -89,23 +89,24 @@ def wait(rank: int, stack: str | None, texts: Mapping[str, Mapping[int, str]]) -
     if stack is None:
         return Wait(rank=rank, does="does not answer")
     frames = _main(stack)
-    if not any(not LIBRARY.search(frame["file"]) for frame in frames):
+    if not frames:
         return Wait(rank=rank, does="is not in the cell")
-    own = next(i for i, frame in enumerate(frames) if not LIBRARY.search(frame["file"]))
-    inner = frames[:own]
-    file, line = frames[own]["file"], int(frames[own]["line"])
-    place = f"{PurePath(file).name}, line {line}"
-    text = texts.get(file, {}).get(line, "").strip()
-    quoted = text if len(text) <= _LINE else text[: _LINE - 1] + "…"
+    # none is the user's where faulthandler cuts a stack, after a hundred frames
+    own = next((i for i, f in enumerate(frames) if not LIBRARY.search(f["file"])), len(frames))
+    inner, place, quoted = frames[:own], "", ""
+    if own < len(frames):
+        file, line = frames[own]["file"], int(frames[own]["line"])
+        place = f"{PurePath(file).name}, line {line}"
+        text = texts.get(file, {}).get(line, "").strip()
+        quoted = text if len(text) <= _LINE else text[: _LINE - 1] + "…"
     meets = _meets(inner)
-    if not inner and _WORK.search(text):
+    if not inner and _WORK.search(quoted):
         meets = f"`{quoted}`"
     if meets:
         return Wait(rank=rank, meets=meets, place=place)
-    files = [frame["file"] for frame in inner]
-    does = next((words for part, words in _OTHERS if any(part in file for file in files)), "")
+    does = next((words for part, words in _OTHERS if any(part in f["file"] for f in inner)), "")
     if not does:
-        does = f"is at `{quoted}`" if quoted else "is elsewhere"
+        does = f"is at `{quoted}`" if quoted else "is elsewhere" if place else "is in a library"
     return Wait(rank=rank, does=does, place=place)
 
 
