@@ -83,16 +83,7 @@ class Picture:
 
     def handle(self, event: Event) -> None:
         """Take an event in."""
-        if isinstance(event, OutputChunk):
-            self.rank(event.rank).feed(event.stream, event.data, event.skipped, event.time)
-            self.output_version += 1
-            return
-        if isinstance(event, Metrics):
-            self.curves.add(event)
-            self.curves_version += 1
-            return
-        if isinstance(event, Devices):
-            self._sampled(event)
+        if self._often(event):
             return
         self.version += 1
         match event:
@@ -121,6 +112,24 @@ class Picture:
             case _:
                 pass
 
+    def _often(self, event: Event) -> bool:
+        """Take in what comes often and has a version of its own; return whether it was that."""
+        match event:
+            case OutputChunk():
+                self.rank(event.rank).feed(event.stream, event.data, event.skipped, event.time)
+                self.output_version += 1
+            case Metrics():
+                self.curves.add(event)
+                self.curves_version += 1
+            case Devices():
+                self.devices = event
+                self.recent.add(event)
+                self.peaks.add(event)
+                self.devices_version += 1
+            case _:
+                return False
+        return True
+
     def settle(self, now: float) -> None:
         """Let output become final by age; call it at every tick."""
         if now - self._settled >= SETTLE:
@@ -146,12 +155,6 @@ class Picture:
         bad = event.exit_code != 0 and (event.exit_code is not None or not self.failed)
         if bad and self.state is not RunState.STOPPING and event.attempt == self.attempt:
             self.failed.append(event.rank)
-
-    def _sampled(self, event: Devices) -> None:
-        self.devices = event
-        self.recent.add(event)
-        self.peaks.add(event)
-        self.devices_version += 1
 
     def _note(self, notice: Notice) -> None:
         if len(self.notices) == NOTICES:
