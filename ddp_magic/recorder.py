@@ -15,7 +15,6 @@ import stat
 import sys
 import time
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -88,12 +87,15 @@ def environment(run: RunDir, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _torch() -> tuple[int, ...]:
     """Return the installed torch's version, without importing it."""
-    try:
-        torch = sys.modules.get("torch")
-        said = str(torch.__version__) if torch is not None else version("torch")
-    except (AttributeError, PackageNotFoundError):
-        return _NEWER
-    return tuple(int(part) for part in re.findall(r"\d+", said)[:2])
+    said = getattr(sys.modules.get("torch"), "__version__", None)
+    if said is None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            said = version("torch")
+        except PackageNotFoundError:
+            return _NEWER
+    return tuple(int(part) for part in re.findall(r"\d+", str(said))[:2])
 
 
 def ask(run: RunDir, world_size: int) -> dict[int, float]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +141,20 @@ def test_workers_keep_a_recorder_in_the_runs_directory(run, monkeypatch, install
 
     wanted = {name: value.replace("{run}", str(run.path)) for name, value in made.items()}
     assert environment(run, environ) == wanted
+
+
+@pytest.mark.parametrize(
+    ("said", "found"), [("2.13.0+cu130", (2, 13)), ("2.14.0a0+git1f", (2, 14)), (None, (2,))]
+)
+def test_the_version_of_torch_is_known_without_importing_it(monkeypatch, said, found):
+    if said is None:
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+        assert "torch" not in sys.modules
+    else:
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(__version__=said))
+
+    assert recorder._torch()[: len(found)] == found
+    assert said is not None or "torch" not in sys.modules
 
 
 def writer(run: RunDir, rank: int, *parts: bytes) -> threading.Thread:
