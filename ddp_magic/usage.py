@@ -94,6 +94,8 @@ class Usage:
             except psutil.Error:
                 del self._processes[pid]
                 continue
+            if not memory.rss:  # it has ended, and its parent does not know yet
+                continue
             spent[pid] = times.user + times.system
             own[pid] = max(0, memory.rss - getattr(memory, "shared", 0))
         return spent, own

@@ -145,8 +145,10 @@ def test_a_worker_that_is_gone_has_no_usage(child):
     process = child(SLEEPS)
     usage = Usage(process.pid, 0.1)
     process.kill()
-    process.wait()
+    until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE)
+    assert usage.read(time.monotonic()) is None
 
+    process.wait()
     assert usage.read(time.monotonic()) is None
     with pytest.raises(psutil.NoSuchProcess):
         Usage(process.pid, 0.1)
