@@ -12,6 +12,7 @@ from ddp_magic.events import RunStarted, RunState, StateChanged
 from ddp_magic.follow import Follower
 from ddp_magic.prepare import place, prepare
 from ddp_magic.start import Start
+from ddp_magic.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -81,6 +82,7 @@ class Run:
             stack.enter_context(self.runs.going(self))
             stack.enter_context(interrupts.caught(self.alarm))
             self._open_view()
+            stack.callback(self._watchers.close)
             guard = stack.enter_context(self._launched())
             self._follow(guard)
             if self._stopping_since is None and self._start.renewed():
@@ -114,6 +116,7 @@ class Run:
                 plan.run.clean()
 
     def _open_view(self) -> None:
+        self._watchers = Watchers(self.plan.placement)
         self._drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self)
         self._drawing.show(
             RunStarted(
@@ -158,7 +161,7 @@ class Run:
         self._look()
 
     def _look(self) -> None:
-        for event in self._follower.read():
+        for event in self._watchers.watch(self._follower.read()):
             self._drawing.show(event)
         self._drawing.tick()
 
@@ -199,7 +202,8 @@ class Run:
         """Return every rank's stacks; from any thread."""
         if self._guard is None:
             return "No worker has been started yet."
-        return stacks.take(self.plan.run, self._guard, self.plan.placement.world_size)
+        size = self.plan.placement.world_size
+        return self._watchers.tell(stacks.take(self.plan.run, self._guard, size))
 
     def status(self, now: float) -> str:
         """Return one line on what it does or came to."""

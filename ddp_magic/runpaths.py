@@ -112,6 +112,24 @@ class RunPaths:
         """What rank 0 displays: a JSON line each, as `events.Displayed` without the time."""
         return self.logs / "displays.jsonl"
 
+    @property
+    def flights(self) -> Path:
+        """What the names of torch's flight recorders begin with; the rank follows."""
+        return self.logs / "collectives.rank"
+
+    def flight(self, rank: int) -> Path:
+        """What a rank's flight recorder wrote (a pickle of plain containers, see `recorder`)."""
+        return self.logs / f"collectives.rank{rank}"
+
+    @property
+    def flight_pipes(self) -> Path:
+        """What the names of the FIFOs begin with that have a flight recorder written."""
+        return self.path / "collectives.rank"
+
+    def flight_pipe(self, rank: int) -> Path:
+        """FIFO that torch makes and reads: something in it has the rank's recorder written."""
+        return self.path / f"collectives.rank{rank}.pipe"
+
     def hand_over(self, rank: int) -> Path:
         """FIFO on which the kernel speaks to a rank of a standby."""
         return self.path / f"job.{rank}"
