@@ -236,7 +236,13 @@ class Run:
         for notice in found.results.notices:
             self._drawing.notice(notice)
         self._ended = time.time()
-        self._drawing.show(found.event(self.started, tuple(values)))
+        ended = found.event(self.started, tuple(values))
+        told = self._keeper.config.history and self.runs.history.keep(
+            self.plan, self._drawing.seen, ended, self.shell.user_ns
+        )
+        if told:
+            self._drawing.notice(told, warning=True)
+        self._drawing.show(ended)
         self._drawing.close()
         self._mark("done")
         if found.error is not None:

@@ -32,6 +32,7 @@ def nothing_left(
     place = tmp_path_factory.mktemp("t")
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("DDP_MAGIC_STANDBY", os.environ.get("TESTS_STANDBY", "0"))
     yield place
     left = wait_gone(marked(place), 15)

@@ -18,9 +18,9 @@ SHARED = {
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
     "collect", "completion", "config", "devices", "drawing", "environment", "failure",
-    "follow", "gpu", "interrupts", "keeping", "kerneldir",
+    "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "metrics", "nvml",
-    "options", "outcome", "overrides", "prepare", "run", "runs",
+    "options", "outcome", "overrides", "platforms", "prepare", "run", "runs",
     "script", "setups", "shell", "showing", "stacks", "standby", "start", "views",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "elastic", "guard", "rendezvous", "scheduling", "worker")
