@@ -23,6 +23,8 @@ __all__ = ["html"]
 
 _LONGEST = 70
 """Characters of a cell of a table."""
+_SHORT = 24
+"""Characters that are not broken into lines."""
 _DIFF_LINES = 200
 _STYLE = (
     """<style>
@@ -40,6 +42,7 @@ _STYLE = (
   border-top:1px solid var(--jp-border-color2,#8b949e40)}
 .ddp-runs.ddp-runs img{max-width:100%;height:auto;margin:0;vertical-align:middle}
 .ddp-runs.ddp-runs .w,.ddp-runs.ddp-runs .w code{white-space:nowrap}
+.ddp-runs.ddp-runs .i img{margin:4px 16px 4px 0}
 .ddp-runs.ddp-runs summary{cursor:pointer}
 .ddp-runs.ddp-runs pre{max-height:32em;overflow:auto;margin:4px 0 8px;padding:2px 0 2px 10px;
   line-height:1.4;white-space:pre;border-left:2px solid var(--jp-border-color2,#8b949e66)}
@@ -86,8 +89,7 @@ def _table(table: Table) -> str:
     heads = enumerate(map(escape.html, (escape.line(head, 40) for head in table.heads)))
     head = "".join(f'<th scope="col"{_side(at, table)}>{_typed(text)}</th>' for at, text in heads)
     body = "\n".join(_row(row, table) for row in table.rows)
-    # a list of runs needs no caption to be seen, and its own words stand above it
-    caption = f"<caption>{escape.html(table.caption)}</caption>"
+    caption = f"<caption>{escape.html(table.caption)}</caption>" if table.caption else ""
     return (
         f'<div class="t"><table>{caption}<thead><tr>{head}</tr></thead>\n'
         f"<tbody>{body}</tbody></table></div>"
@@ -96,15 +98,14 @@ def _table(table: Table) -> str:
 
 def _row(row: Sequence[Cell], table: Table) -> str:
     first, *rest = row
-    cells = [f'<th scope="row"{_side(0, table)}>{_cell(first)}</th>']
-    cells += [f"<td{_side(at, table)}>{_cell(cell)}</td>" for at, cell in enumerate(rest, 1)]
+    cells = [f'<th scope="row"{_side(0, table, first)}>{_cell(first)}</th>']
+    cells += [f"<td{_side(at, table, cell)}>{_cell(cell)}</td>" for at, cell in enumerate(rest, 1)]
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _side(at: int, table: Table) -> str:
-    right = at in table.right
-    kept = ' class="w"' if right or at == 0 else ""
-    return f'{kept} style="text-align:{"right" if right else "left"}"'
+def _side(at: int, table: Table, cell: Cell | None = None) -> str:
+    kept = ' class="w"' if cell and len(cell.text) <= _SHORT else ""
+    return f'{kept} style="text-align:{"right" if at in table.right else "left"}"'
 
 
 def _cell(cell: Cell) -> str:
@@ -127,9 +128,9 @@ def _cell(cell: Cell) -> str:
 def _chart(block: Chart) -> str:
     title = escape.line(block.title, 40)
     names = ", ".join(escape.line(curve.name, 40) for curve in block.curves)
-    drawn = chart(block.curves, title=title)
+    drawn = chart(block.curves, title=title, width=470, height=190)
     alt = f"{title}: {names}" if names != title else f"the curve of {title}"
-    return f"<div>{image(drawn, alt)}</div>" if drawn else ""
+    return f'<span class="i">{image(drawn, alt)}</span>' if drawn else ""
 
 
 def _code_block(block: Code) -> str:

@@ -39,7 +39,7 @@ def side_by_side(runs: Sequence[RunRecord]) -> Iterator[Block]:
     names = [str(run.number) for run in runs]
     yield Words(text=f"Runs {', '.join(names[:-1])} and {names[-1]}", style="title")
     heads = ("", *names)
-    yield Table(caption="Runs", heads=heads, rows=tuple(_facts(runs)))
+    yield Table(caption="", heads=heads, rows=tuple(_facts(runs)))
     given = _rows(runs, _overrides(runs))
     if given:
         yield Table(caption="Overrides", heads=heads, rows=tuple(given))

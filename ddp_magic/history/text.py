@@ -63,8 +63,9 @@ def _curves(block: Chart) -> Iterable[str]:
     title = escape.line(block.title, 40)
     names = [escape.line(curve.name, 40) for curve in block.curves]
     width = max(map(len, names))
+    together = [value for curve in block.curves for value in curve.y]
     for name, curve in zip(names, block.curves, strict=True):
-        drawn = sparkline(curve.y, 48)
+        drawn = sparkline(curve.y, 48, together)
         if drawn:
             yield f"{title}  {drawn}" if name == title else f"{title}  {name:<{width}}  {drawn}"
 

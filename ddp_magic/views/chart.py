@@ -116,12 +116,19 @@ def spark(values: Sequence[float], *, width: int = 90, height: int = 18) -> str:
     return f"{_begun(width, height)}{_path(placed, COLOURS[0], ghost=False)}</svg>"
 
 
-def sparkline(values: Sequence[float], width: int = 16) -> str:
-    """Return a curve as a line of blocks, `width` at most; empty where nothing is finite."""
+def sparkline(values: Sequence[float], width: int = 16, beside: Sequence[float] = ()) -> str:
+    """Return a curve as a line of blocks, `width` at most; empty where nothing is finite.
+
+    Args:
+        values: The curve.
+        width: In characters.
+        beside: All values of the curves that it is to be compared with.
+    """
     y = _means([v for v in values if math.isfinite(v)], width)
     if not y:
         return ""
-    axis = Axis(y, ticks=2, log=None, tight=True)
+    all_of_them = _means([v for v in beside if math.isfinite(v)], len(beside))
+    axis = Axis([*y, *all_of_them], ticks=2, log=None, tight=True)
     return "".join(_BLOCKS[round(axis.at(v, 0, len(_BLOCKS) - 1))] for v in y)
 
 
