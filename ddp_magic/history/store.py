@@ -94,7 +94,12 @@ class Store:
     def read(self, number: int) -> RunRecord | None:
         """Return a record; None where there is none, or none that can be read."""
         with contextlib.suppress(OSError, ValueError, EOFError, zlib.error):
-            with gzip.open(self._path(number)) as file:
+            # a FIFO or a device of that name must not keep us waiting
+            flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+            with (
+                open(os.open(self._path(number), flags), "rb") as raw,
+                gzip.open(raw) as file,
+            ):
                 data = file.read(_LARGEST)
             return RunRecord.read(number, data)
         return None

@@ -37,7 +37,7 @@ class Axis:
         else:
             pad = 0.0 if tight else (high - low) * 0.04
             self._low, self._high = low - pad, high + pad
-        self.ticks = self._decades(ticks) if self.log else self._round(low, high, ticks)
+        self.ticks = self._decades(low, high, ticks) if self.log else self._round(low, high, ticks)
 
     def at(self, value: float, start: float, end: float) -> float:
         """Return where a value stands between two pixels."""
@@ -46,19 +46,18 @@ class Axis:
 
     def _round(self, low: float, high: float, count: int) -> list[tuple[float, str]]:
         """Return multiples of 1, 2 or 5 times a power of ten."""
-        raw = (high - low) / count
-        power = 10.0 ** math.floor(math.log10(raw))
-        step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
-        first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
-        if last < first or last - first > 2 * count:  # the values are one for a float's digits
-            return [(low, f"{low:.4g}")]
+        power = 10.0 ** math.floor(math.log10((high - low) / count))
+        for step in (power * 10, power * 5, power * 2, power):
+            first, last = math.ceil(low / step - 1e-6), math.floor(high / step + 1e-6)
+            if last - first >= count // 2:
+                break
         decimals = max(0, -math.floor(math.log10(step)))
         return [(n * step, _label(n * step, decimals)) for n in range(first, last + 1)]
 
-    def _decades(self, count: int) -> list[tuple[float, str]]:
-        first, last = math.ceil(self._low), math.floor(self._high)
+    def _decades(self, low: float, high: float, count: int) -> list[tuple[float, str]]:
+        first, last = math.ceil(low), math.floor(high)
         if last < first:
-            return [(10**self._low, f"{10**self._low:.3g}")]
+            return [(10**low, f"{10**low:.3g}")]
         every = max(1, math.ceil((last - first + 1) / (count + 1)))
         return [(10.0**n, f"{10.0**n:g}") for n in range(first, last + 1, every)]
 

@@ -25,8 +25,8 @@ INK = "#7a7f87"
 POINTS = 150
 """Of a curve; more cannot be told apart and make the notebook large."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
-_HIGHEST = 1e300
-"""What is larger is drawn there, so that no difference overflows."""
+_HIGHEST, _LOWEST = 1e300, 1e-300
+"""What is larger is drawn there, and what is smaller as 0: all arithmetic stays inside floats."""
 _FONT, _GLYPH = 11, 6.3
 
 
@@ -148,7 +148,7 @@ def _points(curve: Curve) -> list[tuple[float, float]]:
 def _means(values: Sequence[float], limit: int) -> list[float]:
     """Return at most `limit` values, each the mean of equally many; the last is the last."""
     each = math.ceil(len(values) / limit) if limit else 1
-    kept = [max(-_HIGHEST, min(_HIGHEST, v)) for v in values]
+    kept = [max(-_HIGHEST, min(_HIGHEST, v)) if abs(v) > _LOWEST else 0.0 for v in values]
     if each <= 1:
         return kept
     groups = (kept[at : at + each] for at in range(0, len(kept), each))
