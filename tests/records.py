@@ -47,8 +47,8 @@ def curve(name: str = "loss", *y: float) -> Metric:
         x=tuple(x for x, _ in points),
         y=tuple(finite),
         last=y[-1],
-        low=min(finite),
-        high=max(finite),
+        low=min(finite, default=math.nan),
+        high=max(finite, default=math.nan),
         count=len(y),
     )
 

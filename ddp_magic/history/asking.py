@@ -88,7 +88,7 @@ def parse(line: str) -> Asked:
 def unknown(word: str, known: Iterable[str], what: str, otherwise: str) -> NoReturn:
     """Refuse a word, with those that it is close to."""
     listed = list(dict.fromkeys(known))
-    close = difflib.get_close_matches(word, listed, 3, 0.5)
+    close = difflib.get_close_matches(word, listed, 2)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"Write {otherwise}."
     raise OptionError(f"{word} {what}. {hint}")
 
