@@ -10,6 +10,7 @@ from ddp_magic import failure, interrupts, keeping, outcome, stacks
 from ddp_magic.drawing import Drawing
 from ddp_magic.events import RunStarted, RunState, StateChanged
 from ddp_magic.follow import Follower
+from ddp_magic.history.remember import writing
 from ddp_magic.prepare import place, prepare
 from ddp_magic.start import Start
 
@@ -237,8 +238,8 @@ class Run:
             self._drawing.notice(notice)
         self._ended = time.time()
         ended = found.event(self.started, tuple(values))
-        told = self._keeper.config.history and self.runs.history.keep(
-            self.plan, self._drawing.seen, ended, self.shell.user_ns
+        told = self._keeper.config.history and self.runs.history.begin(
+            writing(self.plan, self._drawing.seen, ended, self.shell.user_ns)
         )
         if told:
             self._drawing.notice(told, warning=True)

@@ -13,7 +13,7 @@ import pytest
 from ddp_magic.errors import OptionError
 from ddp_magic.events import Devices, Metrics, RunState
 from ddp_magic.history import History, keeping
-from ddp_magic.history.remember import POINTS, notebook, remember
+from ddp_magic.history.remember import POINTS, notebook, remember, writing
 from ddp_magic.history.seen import Seen
 from ddp_magic.history.store import Store, place
 from ddp_magic.line.conversions import title
@@ -54,7 +54,7 @@ def test_what_is_remembered_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     history = History()
     last = ended(time=2000.0, state=RunState.FAILED, summary="rank 1 failed: ValueError: x")
-    told = history.keep(a_plan(tmp_path), seen, last, {})
+    told = history.begin(writing(a_plan(tmp_path), seen, last, {}))
     history.finish()
     run = Store(place()).read(1)
 

@@ -9,15 +9,10 @@ from __future__ import annotations
 import contextvars
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    from ddp_magic.events import RunEnded
-    from ddp_magic.history.seen import Seen
-    from ddp_magic.prepare import Prepared
 
 __all__ = ["History"]
 
@@ -39,26 +34,6 @@ class History:
         self._told = False
         self._one_by_one = threading.Lock()
         self._threads: list[threading.Thread] = []
-
-    def keep(self, plan: Prepared, seen: Seen, ended: RunEnded, space: dict[str, Any]) -> str:
-        """Begin to write the record of a run; return what the user is to be told, or nothing.
-
-        Args:
-            plan: What was prepared; its files are still there.
-            seen: What the run's events told.
-            ended: The last of them.
-            space: The notebook's namespace.
-        """
-        module, body = _content(plan.run.main), _content(plan.run.body)
-
-        def write() -> None:
-            from ddp_magic.history.remember import remember
-            from ddp_magic.history.store import Store, place
-
-            record = remember(plan, seen, ended, module=module, body=body, space=space)
-            Store(place()).add(record)
-
-        return self.begin(write)
 
     def begin(self, write: Callable[[], object]) -> str:
         """Call this in a thread; return what the user is to be told by now, or nothing."""
@@ -110,11 +85,3 @@ class History:
             f"The run history{where} cannot be written: {self.trouble}. The run itself is complete;"
             " set XDG_STATE_HOME to another directory, or write %ddp_config history=off."
         )
-
-
-def _content(path: Path) -> str:
-    """Return one of the run's files, which go when it is over."""
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

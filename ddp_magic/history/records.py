@@ -7,7 +7,7 @@ right types, or a ValueError.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ddp_magic.documents import decoded, encoded
@@ -84,7 +84,8 @@ class RunRecord:
 
     def written(self) -> bytes:
         """Return the record as the content of its file, whose name has the number."""
-        document = asdict(self) | {"format": _FORMAT}
+        metrics = [vars(metric) for metric in self.metrics]
+        document = vars(self) | {"metrics": metrics, "format": _FORMAT}
         del document["number"]
         return encoded(document).encode()
 

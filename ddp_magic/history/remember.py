@@ -3,31 +3,60 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import platform
-import sys
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic import __version__
 from ddp_magic.history.records import Metric, RunRecord
-from ddp_magic.masking import mask_line, mask_text
+from ddp_magic.history.store import Store, place
+from ddp_magic.masking import is_key, mask_line, mask_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from ddp_magic.events import RunEnded
     from ddp_magic.history.seen import Seen
     from ddp_magic.metrics import Series
     from ddp_magic.prepare import Prepared
 
-__all__ = ["notebook", "remember"]
+__all__ = ["notebook", "remember", "writing"]
 
 POINTS = 100
 """Of a curve; the run itself has a few hundred."""
 _TEXT = 200_000
 """Characters of a module's text."""
+
+
+def writing(
+    plan: Prepared, seen: Seen, ended: RunEnded, space: dict[str, Any]
+) -> Callable[[], object]:
+    """Return what writes the record of a run that has ended, in whatever thread.
+
+    Args:
+        plan: What was prepared; its files are still there, and are read now.
+        seen: What the run's events told.
+        ended: The last of them.
+        space: The notebook's namespace.
+    """
+    module, body = _content(plan.run.main), _content(plan.run.body)
+
+    def write() -> int:
+        record = remember(plan, seen, ended, module=module, body=body, space=space)
+        return Store(place()).add(record)
+
+    return write
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def remember(
@@ -62,7 +91,7 @@ def remember(
         overrides=tuple(_line(bound.shown) for bound in plan.bound),
         metrics=tuple(_metrics(seen.curves.series)),
         peaks=seen.peaks(),
-        versions=_versions(),
+        versions=dict(_versions()),
         module=_text(module),
         body=_text(body),
     )
@@ -100,11 +129,12 @@ def _thinned(curve: Series) -> tuple[tuple[float, ...], tuple[float, ...]]:
     )
 
 
-def _versions() -> dict[str, str]:
+@functools.cache
+def _versions() -> Mapping[str, str]:
+    """Return the versions; to look for a package that is not imported takes a while."""
     found = {"ddp_magic": __version__, "Python": platform.python_version()}
-    torch = sys.modules.get("torch")
-    with contextlib.suppress(metadata.PackageNotFoundError, AttributeError):
-        found["torch"] = str(torch.__version__) if torch else metadata.version("torch")
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["torch"] = metadata.version("torch")
     return found
 
 
@@ -114,4 +144,4 @@ def _line(text: str, limit: int = 1000) -> str:
 
 def _text(text: str) -> str:
     kept = text if len(text) <= _TEXT else text[:_TEXT].rpartition("\n")[0] + "\n# (cut here)\n"
-    return mask_text(kept)
+    return mask_text(kept) if is_key(kept) else kept

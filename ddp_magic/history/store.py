@@ -31,6 +31,8 @@ RUNS = 1000
 """Older ones go."""
 BYTES = 32 << 20
 """Likewise, by what all files take."""
+LOOKS = 16
+"""How often that is looked at, in runs: each of a thousand files has to be asked."""
 _LARGEST = 16 << 20
 """What one record may be at most when it is unpacked."""
 _NAME = re.compile(r"([1-9][0-9]{0,8})\.json\.gz")
@@ -80,7 +82,7 @@ class Store:
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        self._trim()
+        self._trim(number)
         return number
 
     def numbers(self) -> list[int]:
@@ -89,7 +91,7 @@ class Store:
         Raises:
             OSError: The directory cannot be read.
         """
-        return sorted(number for number, size in self._sizes().items() if size)
+        return [number for number in sorted(self._taken()) if self._size(number)]
 
     def read(self, number: int) -> RunRecord | None:
         """Return a record; None where there is none, or none that can be read."""
@@ -110,7 +112,7 @@ class Store:
         Raises:
             OSError: The directory cannot be written.
         """
-        newest = max(self._sizes(), default=0)
+        newest = max(self._taken(), default=0)
         for number in numbers:
             if number == newest:
                 os.truncate(self._path(number), 0)
@@ -120,16 +122,20 @@ class Store:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number}.json.gz"
 
-    def _sizes(self) -> dict[int, int]:
-        found: dict[int, int] = {}
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
-            for entry in entries:
-                if match := _NAME.fullmatch(entry.name):
-                    with contextlib.suppress(FileNotFoundError):  # another kernel has trimmed
-                        info = entry.stat(follow_symlinks=False)
-                        if stat.S_ISREG(info.st_mode):
-                            found[int(match[1])] = info.st_size
-        return found
+    def _taken(self) -> list[int]:
+        """Return all numbers in use."""
+        try:
+            names = os.listdir(self.folder)
+        except FileNotFoundError:
+            return []
+        return [int(match[1]) for name in names if (match := _NAME.fullmatch(name))]
+
+    def _size(self, number: int) -> int:
+        """Return the bytes of a file; 0 where another kernel has removed it, or it is no file."""
+        with contextlib.suppress(FileNotFoundError):
+            info = self._path(number).lstat()
+            return info.st_size if stat.S_ISREG(info.st_mode) else 0
+        return 0
 
     def _make(self) -> None:
         os.makedirs(self.folder.parent, mode=0o700, exist_ok=True)
@@ -144,21 +150,23 @@ class Store:
             self.folder.chmod(0o700)
 
     def _claim(self, flags: int) -> int:
-        for number in itertools.count(max(self._sizes(), default=0) + 1):
+        for number in itertools.count(max(self._taken(), default=0) + 1):
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(self._path(number), flags, 0o600))
                 return number
         raise AssertionError  # itertools.count does not end
 
-    def _trim(self) -> None:
-        sizes = sorted(self._sizes().items())
-        total = sum(size for _, size in sizes)
-        many = len(sizes) - RUNS
-        for at, (number, size) in enumerate(sizes[:-1]):
-            if at >= many and total <= BYTES:
-                break
+    def _trim(self, newest: int) -> None:
+        taken = sorted(self._taken())
+        for number in taken[:-RUNS]:
             self._path(number).unlink(missing_ok=True)
-            total -= size
+        if newest % LOOKS:
+            return
+        total = 0
+        for number in reversed(taken[-RUNS:]):
+            total += self._size(number)
+            if total > BYTES and number != newest:
+                self._path(number).unlink(missing_ok=True)
         for left in self.folder.glob(".*.new"):
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - left.stat().st_mtime > _FORGOTTEN:
