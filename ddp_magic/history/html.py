@@ -35,7 +35,7 @@ _STYLE = (
 .ddp-runs.ddp-runs table{border-collapse:collapse;border:0;margin:0;font-size:12px}
 .ddp-runs.ddp-runs caption{text-align:left;font-weight:bold;padding:2px 0;color:inherit}
 .ddp-runs.ddp-runs thead{border:0}
-.ddp-runs.ddp-runs th,.ddp-runs.ddp-runs td{vertical-align:top;padding:2px 16px 2px 0;border:0;
+.ddp-runs.ddp-runs th,.ddp-runs.ddp-runs td{vertical-align:top;padding:2px 14px 2px 0;border:0;
   max-width:26em;white-space:normal;font-weight:normal;font-variant-numeric:tabular-nums}
 .ddp-runs.ddp-runs thead th{opacity:.7;white-space:nowrap}
 .ddp-runs.ddp-runs tbody tr:nth-child(n){background:none;

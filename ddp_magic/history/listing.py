@@ -27,6 +27,8 @@ _METRICS = 4
 def listing(runs: Sequence[RunRecord], now: float, sort: str = "") -> Table:
     """Return the table; columns in which no run has anything are left out.
 
+    What tells runs from each other stands on the left: a page may be narrow.
+
     Args:
         runs: In the order in which they are listed.
         now: The time, seconds since the epoch.
@@ -35,21 +37,21 @@ def listing(runs: Sequence[RunRecord], now: float, sort: str = "") -> Table:
     curve = sort if any(run.metric(sort) for run in runs) else loss_like(runs)
     names = _columns(runs, curve)
     several = len({run.notebook for run in runs}) > 1
-    heads = ("run", "when", "name", "note", "cell", "state", "took", "workers", "overrides")
-    heads = (*heads, *names, f"{curve} curve" if curve else "")
+    heads = ("run", "when", "name", "state", "took", "overrides", *names)
+    heads = (*heads, f"{curve} curve" if curve else "", "note", "workers", "cell")
     rows = [
         (
             Cell(text=str(run.number), style="strong"),
             Cell(text=when(run.started + run.duration, now), style="faint"),
             Cell(text=run.name),
-            Cell(text=_note(run)),
-            Cell(text=cell_of(run, notebook=several), style="faint"),
             Cell(text=run.state, style=run.state),
             Cell(text=duration(run.duration)),
-            Cell(text=devices_of(run)),
             Cell(text=_overrides(run), style="code"),
             *(Cell(text=_last(run.metric(name))) for name in names),
             _curve(run.metric(curve)),
+            Cell(text=_note(run)),
+            Cell(text=devices_of(run)),
+            Cell(text=cell_of(run, notebook=several), style="faint"),
         )
         for run in runs
     ]
