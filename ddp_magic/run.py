@@ -238,10 +238,8 @@ class Run:
             self._drawing.notice(notice)
         self._ended = time.time()
         ended = found.event(self.started, tuple(values))
-        told = self._keeper.config.history and self.runs.history.begin(
-            writing(self.plan, self._drawing.seen, ended, self.shell.user_ns)
-        )
-        if told:
+        record = writing(self.plan, self._drawing.seen, ended, self.shell.user_ns)
+        if self._keeper.config.history and (told := self.runs.history.begin(record)):
             self._drawing.notice(told, warning=True)
         self._drawing.show(ended)
         self._drawing.close()
