@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ddp_magic.events import Notice, RunEnded, RunStarted, RunState, StateChanged
+from ddp_magic.history.seen import Seen
 from ddp_magic.views import Blind, make
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ class Drawing:
         colour: Whether the view draws colours.
         lag: Bytes of a stream that the view may be behind: all in a terminal, which shows every
             byte, less elsewhere, where a view shows the newest lines and should not take a core.
+        seen: What the run's record in the history is made of.
     """
 
     def __init__(self, kind: Kind, shell: Shell, controls: Controls) -> None:
         self.state = RunState.STARTING
         self.colour = kind != "plain" or shell.is_terminal
         self.lag = None if kind == "plain" and shell.is_terminal else _LAG
+        self.seen = Seen()
         self._shell = shell
         self._log_dir = ""
         self._view: View = make(kind, shell, controls)
@@ -48,6 +51,7 @@ class Drawing:
             self.state = event.state
         elif isinstance(event, RunStarted):
             self._log_dir = event.log_dir
+        self.seen.take(event)
         self._safely(lambda: self._view.handle(event))
 
     def notice(self, text: str, *, warning: bool = False) -> None:

@@ -10,6 +10,7 @@ from ddp_magic import failure, interrupts, keeping, outcome, stacks
 from ddp_magic.drawing import Drawing
 from ddp_magic.events import RunStarted, RunState, StateChanged
 from ddp_magic.follow import Follower
+from ddp_magic.history.remember import writing
 from ddp_magic.prepare import place, prepare
 from ddp_magic.start import Start
 from ddp_magic.watchers import Watchers
@@ -240,7 +241,11 @@ class Run:
         for notice in found.results.notices:
             self._drawing.notice(notice)
         self._ended = time.time()
-        self._drawing.show(found.event(self.started, tuple(values)))
+        ended = found.event(self.started, tuple(values))
+        record = writing(self.plan, self._drawing.seen, ended, self.shell.user_ns)
+        if self._keeper.config.history and (told := self.runs.history.begin(record)):
+            self._drawing.notice(told, warning=True)
+        self._drawing.show(ended)
         self._drawing.close()
         self._mark("done")
         if found.error is not None:

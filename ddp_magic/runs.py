@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ddp_magic.errors import UserError
+from ddp_magic.history import History
 from ddp_magic.kerneldir import KernelDir, sweep
 from ddp_magic.removal import remove_tree
 
@@ -35,6 +36,7 @@ class Runs:
         last: The run that ended last, or None.
         results: What the last run left to be fetched, or None.
         waiting: The guard of the standby, or None.
+        history: Where runs leave their records.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class Runs:
         self.last: Run | None = None
         self.results: Results | None = None
         self.waiting: Guard | None = None
+        self.history = History()
         self._number = 0
         self._home: KernelDir | None = None
         self._guards: list[Guard] = []
@@ -114,6 +117,7 @@ class Runs:
         for guard in self._guards:
             guard.end()
         self._guards.clear()
+        self.history.finish()
         if self._home is not None:
             self._home.remove()
             self._home = None

@@ -18,11 +18,11 @@ SHARED = {
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
     "collect", "completion", "config", "devices", "drawing", "drift", "environment", "failure",
-    "follow", "gpu", "interrupts", "keeping", "kerneldir",
+    "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "metrics", "nvml",
-    "options", "outcome", "overrides", "prepare", "recorder", "run", "runs", "sampler",
-    "script", "setups", "shell", "showing", "stacks", "stall", "standby", "start", "usage", "views",
-    "waits", "watchers",
+    "options", "outcome", "overrides", "platforms", "prepare", "recorder", "run", "runs",
+    "sampler", "script", "setups", "shell", "showing", "stacks", "stall", "standby", "start",
+    "usage", "views", "waits", "watchers",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "elastic", "guard", "rendezvous", "scheduling", "worker")
 
