@@ -34,19 +34,28 @@ _TEXT_ONLY = "text/plain"
 class Output:
     """An output of the cell, replaceable through its display id."""
 
-    def __init__(self, shell: InteractiveShell, data: Mapping[str, Any]) -> None:
+    def __init__(
+        self, shell: InteractiveShell, data: Mapping[str, Any], metadata: Mapping[str, Any] | None
+    ) -> None:
         self._shell = shell
         self._id = uuid4().hex
-        self._publish(data, update=False)
+        _publish(shell, self._id, data, metadata, update=False)
 
-    def update(self, data: Mapping[str, Any]) -> None:
+    def update(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
         """Replace the output."""
-        self._publish(data, update=True)
+        _publish(self._shell, self._id, data, metadata, update=True)
 
-    def _publish(self, data: Mapping[str, Any], *, update: bool) -> None:
-        self._shell.display_pub.publish(
-            dict(data), transient={"display_id": self._id}, update=update
-        )
+
+def _publish(
+    shell: InteractiveShell,
+    name: str,
+    data: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None,
+    *,
+    update: bool,
+) -> None:
+    transient = {"display_id": name}
+    shell.display_pub.publish(dict(data), dict(metadata or {}), transient=transient, update=update)
 
 
 class Shell:
@@ -153,9 +162,18 @@ class Shell:
 
     # -- the display ----------------------------------------------------------------------------
 
-    def show(self, data: Mapping[str, Any]) -> Output:
+    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Output:
         """Add an output to the cell and return it."""
-        return Output(self._shell, data)
+        return Output(self._shell, data, metadata)
+
+    def replace(self, name: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Replace what the notebook displays under an id of its own."""
+        _publish(self._shell, name, data, metadata, update=True)
+
+    @property
+    def formatter(self) -> Any:
+        """What makes mime bundles of objects."""
+        return self._shell.display_formatter
 
     def write(self, text: str, *, stderr: bool = False) -> None:
         """Write plain text as the cell's own print would."""

@@ -17,7 +17,7 @@ SHARED = {
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "collect", "completion", "config", "devices", "drawing", "environment", "failure",
+    "collect", "completion", "config", "devices", "displays", "drawing", "environment", "failure",
     "follow", "gpu", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "metrics", "nvml",
     "options", "outcome", "overrides", "prepare", "run", "runs",
@@ -89,7 +89,7 @@ def test_imports_point_one_way(name):
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("IPython", {"shell", "magic"}),
+        ("IPython", {"shell", "magic", "worker.display"}),
         ("anywidget", {"views.widget"}),
         ("traitlets", {"config", "views.widget"}),
         ("pynvml", {"nvml"}),
