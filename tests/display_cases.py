@@ -92,7 +92,8 @@ except TypeError as error:
     ),
     "a figure shown": FIGURE + "plt.plot([1, 2])\nplt.show()\ndisplay(plt.get_fignums())",
     "a figure left open": FIGURE + "plt.plot([1, 2])\ndisplay('before')",
-    "figures in order": FIGURE + (
+    "figures in order": FIGURE
+    + (
         "for n in range(3):\n    display(n)\n    plt.figure(figsize=(n + 1, 1))\n"
         "    plt.plot([n])\n    if n != 1:\n        plt.show()"
     ),
@@ -104,24 +105,27 @@ except TypeError as error:
         "from matplotlib.figure import Figure\nfig = Figure()\nfig.subplots().plot([1, 2])\n"
         "display(fig)"
     ),
-    "transparent": FIGURE + (
-        "plt.figure(facecolor='none')\nplt.plot([1])\nplt.tick_params(labelcolor='w')\nplt.show()"
-    ),
-    "parameters": FIGURE + (
+    "transparent": FIGURE
+    + ("plt.figure(facecolor='none')\nplt.plot([1])\nplt.tick_params(labelcolor='w')\nplt.show()"),
+    "parameters": FIGURE
+    + (
         "with plt.rc_context({'figure.dpi': 40, 'savefig.facecolor': 'r'}):\n"
         "    plt.plot([1, 2])\n    plt.show()"
     ),
     "not interactive": FIGURE + "plt.ioff()\nplt.plot([1, 2])\nplt.close('all')\nplt.ion()",
-    "its name": FIGURE + (
+    "its name": FIGURE
+    + (
         "import matplotlib\nplt.plot([1])\nplt.close()\n"
         "display(matplotlib.get_backend(), matplotlib.is_interactive())"
     ),
-    "other formats": FIGURE + (
+    "other formats": FIGURE
+    + (
         "from matplotlib_inline.backend_inline import set_matplotlib_formats\n"
         "set_matplotlib_formats('jpeg', 'retina', pil_kwargs={'quality': 5})\n"
         "plt.plot([1, 2])\nplt.show()\nset_matplotlib_formats('png')"
     ),
-    "a drawing that fails": FIGURE + (
+    "a drawing that fails": FIGURE
+    + (
         "class Line(plt.Line2D):\n    def draw(self, renderer): raise ValueError('no line')\n"
         "plt.gca().add_line(Line([1], [1]))\ndisplay('before')"
     ),
@@ -143,7 +147,7 @@ def plain() -> dict[str, Any]:
             whole = ["update" if update else "display", name, [data, metadata or {}]]
             found.append(json.loads(json_packer(whole)))
 
-        def clear_output(self, wait=False):
+        def clear_output(self, wait=False):  # noqa: FBT002
             found.append(["clear", "wait" if wait else "", None])
 
     config = Config()

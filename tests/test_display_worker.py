@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def test_a_worker_displays_what_a_plain_cell_does(told: dict[str, Any], name: st
 
 
 def _known(output: list[Any]) -> list[Any]:
-    """Return an output without an id that was drawn by chance."""
+    """Return an output without an id that was drawn by chance, and without addresses."""
     kind, name, bundle = output
-    return [kind, "…" if len(name) == 32 else name, bundle]
+    text = re.sub(r"0x[0-9a-f]+", "0x", json.dumps(bundle))
+    return [kind, "…" if len(name) == 32 else name, json.loads(text)]

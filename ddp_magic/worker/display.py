@@ -1,8 +1,8 @@
 """What `display()` does in a worker, as if it stood in a cell.
 
-Runs in every worker. In rank 0 IPython's own functions make what they would in the notebook and
-hand it to a `Publisher`; in the other ranks they print, as IPython does outside of a kernel. The
-process gets no shell: `get_ipython()` is still None.
+Runs in every worker. IPython's own functions make what they would make in the notebook, and find a
+`Publisher` to hand it to, in other ranks than 0 a `Printer`. The process gets no shell for that:
+`get_ipython()` is still None.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.worker.figures import Figures
 from ddp_magic.worker.hooks import Hooks
-from ddp_magic.worker.publisher import Publisher
+from ddp_magic.worker.publisher import Printer, Publisher
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -27,6 +27,9 @@ __all__ = ["Displays"]
 
 _ASKING = frozenset({"IPython.core.display_functions", "matplotlib_inline.backend_inline"})
 """Who is told that there is a shell, one that can display and nothing else."""
+
+
+_TEXT = ["text/plain"]
 
 
 class Displays:
@@ -41,7 +44,8 @@ class Displays:
         self._hooks = Hooks()
         self._shell: Any = None
         self._figures = Figures(shown=rank == 0)
-        self._publisher = Publisher(run) if rank == 0 else None
+        self._shown = rank == 0
+        self._publisher = Publisher(run) if rank == 0 else Printer()
         self._settings: dict[str, Any] = {}
 
     def begin(self, settings: dict[str, Any]) -> None:
@@ -56,8 +60,7 @@ class Displays:
             builtins.display = _display  # type: ignore[attr-defined]
         self._hooks.begin()
         self._hooks.instead("tqdm.notebook", str(Path(__file__).parent / "bars.py"))
-        if self._publisher is not None:
-            self._hooks.after("IPython.core.interactiveshell", self._attach)
+        self._hooks.after("IPython.core.interactiveshell", self._attach)
         self._hooks.after("matplotlib_inline.backend_inline", self._on_figures)
         if settings.get("wide"):
             self._hooks.after("pandas.core.config_init", _as_in_a_notebook)
@@ -70,7 +73,8 @@ class Displays:
         """Have IPython's display functions, and nothing else, find a shell."""
         shell: Any = module.InteractiveShell
         formatter: Any = module.DisplayFormatter()  # type: ignore[attr-defined]
-        formatter.active_types = self._settings.get("types") or formatter.format_types
+        types = (self._settings.get("types") or formatter.format_types) if self._shown else _TEXT
+        formatter.active_types = types
         for name, value in (self._settings.get("plain") or {}).items():
             setattr(formatter.formatters["text/plain"], name, value)
         self._shell = SimpleNamespace(display_formatter=formatter, display_pub=self._publisher)

@@ -1,6 +1,6 @@
-"""What rank 0 displays: a line for each output, in a file that the kernel reads.
+"""Where a worker's displays go: rank 0's to a file that the kernel reads, a line for each output.
 
-Runs in rank 0's worker.
+Those of other ranks are text in their logs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
 
-__all__ = ["Publisher"]
+__all__ = ["Printer", "Publisher"]
 
 _ONE = 8 << 20
 """Bytes of one output; of a larger one only the text is shown."""
@@ -32,17 +32,31 @@ _TEXT = 20_000
 """Characters of an output's text where that is all that is shown."""
 
 
-class Publisher:
-    """Writes what rank 0 displays; what IPython calls a display publisher.
-
-    A process that the program forked shares nothing with the notebook: it prints.
+class Printer:
+    """Prints the text of what is displayed, as IPython does outside of a kernel; not its updates.
 
     Attributes:
         is_publishing: As IPython's own has it.
     """
 
+    is_publishing = False
+
+    def publish(self, data: Mapping[str, Any], *_: Any, update: bool = False, **__: Any) -> None:
+        """Print an output."""
+        if "text/plain" in data and not update:
+            print(data["text/plain"])
+
+    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002 - IPython's own
+        """Do nothing: a log keeps what it has."""
+
+
+class Publisher(Printer):
+    """Writes what rank 0 displays; what IPython calls a display publisher.
+
+    A process that the program forked shares nothing with the notebook: it prints.
+    """
+
     def __init__(self, run: RunDir) -> None:
-        self.is_publishing = False
         self._run = run
         self._pid = os.getpid()
         self._lock = threading.RLock()  # a signal's handler may display too
@@ -54,10 +68,10 @@ class Publisher:
         self,
         data: Mapping[str, Any],
         metadata: Mapping[str, Any] | None = None,
-        *,
+        *_: Any,
         transient: Mapping[str, Any] | None = None,
         update: bool = False,
-        **_: Any,
+        **__: Any,
     ) -> None:
         """Write an output down, or what an earlier one is to be from now on.
 
@@ -68,8 +82,7 @@ class Publisher:
             if not isinstance(given, dict):
                 raise TypeError(f"display() takes a dict of mime types, not {given!r}")
         if os.getpid() != self._pid:
-            if "text/plain" in data:
-                print(data["text/plain"])
+            super().publish(data, update=update)
             return
         kind = "update" if update else "display"
         body, cut = _encoded([data, metadata or {}]), 0
