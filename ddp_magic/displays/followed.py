@@ -73,15 +73,21 @@ class FollowedDisplays:
         now = time.monotonic()
         if now < self._next and not whole:
             return
-        more = True
+        more = whole or sum(len(line.body) for line in self._pending) < _BATCH
         while more:
             more = self._take(whole=whole) and whole
             self._pending = self._visible(self._pending)
-        count = len(self._pending) if whole else _AT_ONCE
-        due, self._pending = self._pending[:count], self._pending[count:]
-        self._next = now + max(_PERIOD, sum(len(line.body) for line in due) / _RATE)
-        for line in due:
-            yield from self._events(line)
+        due, self._pending = self._pending, []
+        count = size = 0
+        for number, line in enumerate(due):
+            if not whole and (count == _AT_ONCE or size > _BATCH):
+                self._pending = due[number:]
+                break
+            for event in self._events(line):
+                count += not isinstance(event, Notice)
+                yield event
+            size += len(line.body)
+        self._next = now + max(_PERIOD, size / _RATE)
 
     # -- the files ------------------------------------------------------------------------------
 

@@ -60,11 +60,14 @@ class Rank:
         code, value = self.train()
         with contextlib.suppress(OSError):  # a full disk must not change how a run ends
             self.reporter.flush()
-        self.displays.end()
+        if code == 0:  # before a figure is saved: pyplot would open it again in the kernel
+            self.displays.end()
         if self.rank == 0:
             tell(self.run, ev="group", used=grouped())
             self.tell_imports()
             self.save(code, value)
+        if code:  # drawing takes time, and the guard gives it only so much
+            self.displays.end()
         if code == 0:
             self.part()
         tell(self.run, ev="done", code=code, **identity)
