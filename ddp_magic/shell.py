@@ -8,13 +8,13 @@ import re
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-from uuid import uuid4
 
 from IPython.core.completer import SimpleCompletion, completion_matcher
 from IPython.utils.PyColorize import theme_table
 
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
+from ddp_magic.output import Output, publish
 from ddp_magic.setups import Setups, attach
 
 if TYPE_CHECKING:
@@ -29,33 +29,6 @@ __all__ = ["Shell", "Ui"]
 
 Ui: TypeAlias = Literal["widget", "html", "plain"]
 _TEXT_ONLY = "text/plain"
-
-
-class Output:
-    """An output of the cell, replaceable through its display id."""
-
-    def __init__(
-        self, shell: InteractiveShell, data: Mapping[str, Any], metadata: Mapping[str, Any] | None
-    ) -> None:
-        self._shell = shell
-        self._id = uuid4().hex
-        _publish(shell, self._id, data, metadata, update=False)
-
-    def update(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
-        """Replace the output."""
-        _publish(self._shell, self._id, data, metadata, update=True)
-
-
-def _publish(
-    shell: InteractiveShell,
-    name: str,
-    data: Mapping[str, Any],
-    metadata: Mapping[str, Any] | None,
-    *,
-    update: bool,
-) -> None:
-    transient = {"display_id": name}
-    shell.display_pub.publish(dict(data), dict(metadata or {}), transient=transient, update=update)
 
 
 class Shell:
@@ -168,7 +141,7 @@ class Shell:
 
     def replace(self, name: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """Replace what the notebook displays under an id of its own."""
-        _publish(self._shell, name, data, metadata, update=True)
+        publish(self._shell, name, data, metadata, update=True)
 
     @property
     def formatter(self) -> Any:

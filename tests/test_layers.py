@@ -20,7 +20,7 @@ KERNEL_ONLY = {
     "collect", "completion", "config", "devices", "displays", "drawing", "environment", "failure",
     "follow", "gpu", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "metrics", "nvml",
-    "options", "outcome", "overrides", "prepare", "run", "runs",
+    "options", "outcome", "output", "overrides", "prepare", "run", "runs",
     "script", "setups", "shell", "showing", "stacks", "standby", "start", "views",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "elastic", "guard", "rendezvous", "scheduling", "worker")
