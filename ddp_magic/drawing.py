@@ -5,9 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ddp_magic.events import Notice, RunEnded, RunStarted, RunState, StateChanged
+from ddp_magic.events import (
+    Cleared,
+    Displayed,
+    Notice,
+    RunEnded,
+    RunStarted,
+    RunState,
+    StateChanged,
+)
 from ddp_magic.history.seen import Seen
 from ddp_magic.views import Blind, make
+from ddp_magic.views.exhibits import Exhibits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +49,7 @@ class Drawing:
         self._shell = shell
         self._log_dir = ""
         self._view: View = make(kind, shell, controls)
+        self._exhibits = Exhibits(shell)
 
     def show(self, event: Event) -> None:
         """Draw an event; a run that is being stopped does not go on running."""
@@ -51,6 +61,9 @@ class Drawing:
             self.state = event.state
         elif isinstance(event, RunStarted):
             self._log_dir = event.log_dir
+        elif isinstance(event, Displayed | Cleared):
+            self._exhibit(event)
+            return
         self.seen.take(event)
         self._safely(lambda: self._view.handle(event))
 
@@ -61,10 +74,19 @@ class Drawing:
     def tick(self) -> None:
         """Let the view draw what has changed."""
         self._safely(lambda: self._view.tick(time.time()))
+        self._safely(self._exhibits.settle)
 
     def close(self) -> None:
         """Let the view draw the record."""
         self._safely(self._view.close)
+        self._safely(self._exhibits.settle)
+
+    def _exhibit(self, event: Displayed | Cleared) -> None:
+        try:
+            self._exhibits.handle(event)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            self.notice(f"An output of rank 0 could not be shown ({why}).", warning=True)
 
     def _safely(self, draw: Callable[[], None]) -> None:
         try:

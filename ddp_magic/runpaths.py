@@ -107,10 +107,13 @@ class RunPaths:
         """What a rank reported by `ddp_magic.log`: a JSON line ``[time, step, values]`` each."""
         return self.logs / f"rank{rank}.metrics.jsonl"
 
-    @property
-    def displays(self) -> Path:
-        """What rank 0 displays: a JSON line each, as `events.Displayed` without the time."""
-        return self.logs / "displays.jsonl"
+    def displays(self, segment: int = 0) -> Path:
+        """What rank 0 displays, a line each: ``[time, kind, id, cut, lost]``, a tab, the bundle.
+
+        In most runs there is one file; in others those go first that the kernel has read.
+        """
+        part = f".{segment}" if segment else ""
+        return self.logs / f"displays{part}.jsonl"
 
     @property
     def flights(self) -> Path:

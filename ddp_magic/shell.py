@@ -8,13 +8,13 @@ import re
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-from uuid import uuid4
 
 from IPython.core.completer import SimpleCompletion, completion_matcher
 from IPython.utils.PyColorize import theme_table
 
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
+from ddp_magic.output import Output, publish
 from ddp_magic.setups import Setups, attach
 
 if TYPE_CHECKING:
@@ -29,24 +29,6 @@ __all__ = ["Shell", "Ui"]
 
 Ui: TypeAlias = Literal["widget", "html", "plain"]
 _TEXT_ONLY = "text/plain"
-
-
-class Output:
-    """An output of the cell, replaceable through its display id."""
-
-    def __init__(self, shell: InteractiveShell, data: Mapping[str, Any]) -> None:
-        self._shell = shell
-        self._id = uuid4().hex
-        self._publish(data, update=False)
-
-    def update(self, data: Mapping[str, Any]) -> None:
-        """Replace the output."""
-        self._publish(data, update=True)
-
-    def _publish(self, data: Mapping[str, Any], *, update: bool) -> None:
-        self._shell.display_pub.publish(
-            dict(data), transient={"display_id": self._id}, update=update
-        )
 
 
 class Shell:
@@ -153,9 +135,18 @@ class Shell:
 
     # -- the display ----------------------------------------------------------------------------
 
-    def show(self, data: Mapping[str, Any]) -> Output:
+    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Output:
         """Add an output to the cell and return it."""
-        return Output(self._shell, data)
+        return Output(self._shell, data, metadata)
+
+    def replace(self, name: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Replace what the notebook displays under an id of its own."""
+        publish(self._shell, name, data, metadata, update=True)
+
+    @property
+    def formatter(self) -> Any:
+        """What makes mime bundles of objects."""
+        return self._shell.display_formatter
 
     def write(self, text: str, *, stderr: bool = False) -> None:
         """Write plain text as the cell's own print would."""

@@ -17,10 +17,10 @@ SHARED = {
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "collect", "completion", "config", "devices", "drawing", "drift", "environment", "failure",
-    "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
+    "collect", "completion", "config", "devices", "displays", "drawing", "drift", "environment",
+    "failure", "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "metrics", "nvml",
-    "options", "outcome", "overrides", "platforms", "prepare", "recorder", "run", "runs",
+    "options", "outcome", "output", "overrides", "platforms", "prepare", "recorder", "run", "runs",
     "sampler", "script", "setups", "shell", "showing", "stacks", "stall", "standby", "start",
     "usage", "views", "waits", "watchers",
 }  # fmt: skip
@@ -90,7 +90,7 @@ def test_imports_point_one_way(name):
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("IPython", {"shell", "magic"}),
+        ("IPython", {"shell", "magic", "worker.display"}),
         ("anywidget", {"views.widget"}),
         ("traitlets", {"config", "views.widget"}),
         ("pynvml", {"nvml"}),
