@@ -37,5 +37,6 @@ def publish(
     update: bool,
 ) -> None:
     """Publish a mime bundle under a display id."""
-    transient = {"display_id": name}
-    shell.display_pub.publish(dict(data), dict(metadata or {}), transient=transient, update=update)
+    shell.display_pub.publish(
+        dict(data), metadata=dict(metadata or {}), transient={"display_id": name}, update=update
+    )
