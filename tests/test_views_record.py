@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
 import nbformat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from ddp_magic.events import Notice, RunState
+from ddp_magic.events import Devices, Metrics, Notice, RunState
+from ddp_magic.samples import GpuSample, WorkerSample
 from ddp_magic.views.html import HtmlView
 from ddp_magic.views.picture import NOTICES, Picture, duration, workers
 from ddp_magic.views.record import record
@@ -205,3 +211,47 @@ def test_durations_and_workers_are_said_in_words():
         "2 workers on cuda:0 NVIDIA A2, cuda:1 NVIDIA H200"
     )
     assert workers([f"cuda:{n}" for n in range(12)]).endswith("cuda:6, …, cuda:11")
+
+
+def reported(count, *names):
+    for step in range(count):
+        values = tuple((name, (1.0 + n) / (1 + step)) for n, name in enumerate(names))
+        yield Metrics(time=1.0, rank=0, step=step, values=values)
+
+
+def test_curves_are_an_image_in_html_and_blocks_in_text():
+    drawn = record(picture(started(), *reported(300, "train_loss", "lr", "val_loss"), ended()))
+
+    assert drawn["text/html"].count("<img ") == 1
+    assert 'alt="Chart: train_loss 0.003333, val_loss 0.01"' in drawn["text/html"]
+    assert "last: " in drawn["text/html"]
+    text = drawn["text/plain"].splitlines()
+    assert [line.split(" ")[0] for line in text[3:6]] == ["train_loss", "lr", "val_loss"]
+    assert text[3].endswith(" 0.003333")
+    assert set(text[3].split(" ")[1]) <= set("▁▂▃▄▅▆▇█")
+
+
+def test_what_the_run_took_at_most_is_said():
+    gpu = GpuSample(label="cuda:0 NVIDIA H200", used=12 * 10**9, total=141 * 10**9, busy=0.5)
+    worker = WorkerSample(rank=1, cpu=1.0, memory=345_600_000)
+    sampled = Devices(time=1.0, gpus=(gpu,), workers=(worker,))
+    less = Devices(time=2.0, gpus=(replace(gpu, used=1),), workers=(replace(worker, memory=1),))
+    html = record(picture(started(), sampled, less, ended()))["text/html"]
+
+    assert (
+        re.sub("<[^>]*>", "", html).find("peak memory: cuda:0 12.0 GB of 141.0 GB · rank 1 346 MB")
+        > 0
+    )
+
+
+def test_names_of_metrics_cannot_make_the_record_large_or_dangerous():
+    name = "</svg><script>" + "é\u202e" * 200
+    names = [f"{n}{name}" for n in range(200)]
+    drawn = record(picture(started(), *reported(500, "train" + name, "val" + name, *names), FAILED))
+
+    assert sum(len(text.encode()) for text in drawn.values()) < 25_000
+    assert "<script" not in drawn["text/html"]
+    svg = b64decode(re.search(r"base64,([^\"]+)", drawn["text/html"])[1]).decode()
+    assert "<script" not in svg
+    assert "\u202e" not in svg + drawn["text/html"] + drawn["text/plain"]
+    ET.fromstring(svg)

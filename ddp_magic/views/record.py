@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ddp_magic.events import RunState
 from ddp_magic.screen import Line
-from ddp_magic.views import escape
+from ddp_magic.views import escape, numbers
 from ddp_magic.views.colour import line_html
 from ddp_magic.views.picture import duration, workers
 
@@ -76,6 +76,9 @@ def cost(text: str) -> int:
 def _html(picture: Picture, now: float | None) -> str:
     parts = [f"<div>{_title_html(picture, now)}</div>"]
     parts += filter(None, map(_fact_html, _facts(picture)))
+    last = _Fact("last", numbers.lasts(picture), 1000, _CODE)
+    peak = _Fact("peak memory", numbers.peaks(picture), 500, _PROSE, faint=True)
+    parts += filter(None, [numbers.chart_html(picture), _fact_html(last), _fact_html(peak)])
     logs = ""
     if picture.started:
         logs = f'<div style="{_FAINT}">logs: {_code(_middle(picture.started.log_dir, 300))}</div>'
@@ -140,6 +143,7 @@ def _plain(picture: Picture, now: float | None) -> str:
     for fact in _facts(picture):
         shown = _within(fact.items, fact.limit // 2, escape.plain)
         parts += [f"{fact.name}: {item}" if fact.name else item for item in shown]
+    parts += numbers.lines(picture)
     if picture.started:
         parts.append(f"logs: {escape.plain(_middle(picture.started.log_dir, 300))}")
     parts = [escape.plain(part) for part in parts if part]
@@ -176,8 +180,6 @@ def _facts(picture: Picture) -> list[_Fact]:
     for warning in (True, False):
         notices = [notice.text for notice in picture.notices if notice.warning is warning]
         facts.append(_Fact("warning" if warning else "", notices, 1000, faint=not warning))
-    lasts = [f"{n} {s.last:.4g}" for n, s in picture.curves.series.items() if s.last is not None]
-    facts.append(_Fact("last", lasts, 1000, _CODE))
     if ended:
         facts.append(_Fact("in the notebook", ended.outputs, 1000, _CODE))
         facts.append(_Fact("did not come back", ended.missing, 1400))

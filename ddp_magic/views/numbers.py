@@ -1,0 +1,85 @@
+"""What the record says in numbers: last values, a chart, and the most that the run took."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ddp_magic.views import escape
+from ddp_magic.views.chart import Curve, chart, image, sparkline
+
+if TYPE_CHECKING:
+    from ddp_magic.metrics import Series
+    from ddp_magic.views.picture import Picture
+
+__all__ = ["chart_html", "lasts", "lines", "peaks"]
+
+WIDTH, HEIGHT = 460, 130
+POINTS = 80
+"""Of a curve: the record is to stay small in the notebook's file."""
+DRAWN = 3
+"""Curves in one chart."""
+LINES = 6
+"""Metrics that get a line of their own in text."""
+_PART = re.compile(
+    r"^(train(ing)?|val(id(ation)?)?|eval(uation)?|test|dev)[\s/_.-]+"
+    r"|[\s/_.-]+(train(ing)?|val(id(ation)?)?|eval(uation)?|test|dev)$",
+    re.IGNORECASE,
+)
+
+
+def lasts(picture: Picture) -> list[str]:
+    """Return each metric with its last value."""
+    return [f"{name} {_last(series)}" for name, series in picture.curves.series.items()]
+
+
+def lines(picture: Picture) -> list[str]:
+    """Return a line of text for each of the first metrics, with its curve in blocks."""
+    found: list[str] = []
+    for name, series in list(picture.curves.series.items())[:LINES]:
+        blocks = sparkline(series.y, 24) if len(series.y) > 1 else ""
+        found.append(" ".join(filter(None, [escape.line(name, 40), blocks, _last(series)])))
+    return found
+
+
+def chart_html(picture: Picture) -> str:
+    """Return the first metric's chart as an image, with what belongs to it; empty without curves.
+
+    That is what has the same name but for "train" and "val".
+    """
+    drawn = {name: s for name, s in picture.curves.series.items() if len(s.x) > 1}
+    if not drawn:
+        return ""
+    first = next(iter(drawn))
+    names = [name for name in drawn if _PART.sub("", name) == _PART.sub("", first)][:DRAWN]
+    curves = [_curve(name, drawn[name]) for name in names]
+    said = ", ".join(f"{escape.line(name, 40)} {_last(drawn[name])}" for name in names)
+    return image(chart(curves, width=WIDTH, height=HEIGHT), f"Chart: {said}")
+
+
+def peaks(picture: Picture) -> list[str]:
+    """Return the most memory that each GPU and each worker held."""
+    gpus = [
+        f"{escape.line(gpu.label.split(' ')[0], 20)} {_bytes(gpu.used)} of {_bytes(gpu.total)}"
+        for gpu in picture.peaks.gpus.values()
+    ]
+    workers = [f"rank {w.rank} {_bytes(w.memory)}" for w in picture.peaks.workers.values()]
+    return [*gpus[:8], *workers[:8]]
+
+
+def _last(series: Series) -> str:
+    return "" if series.last is None else f"{series.last:.4g}"
+
+
+def _curve(name: str, series: Series) -> Curve:
+    step = -(-len(series.x) // POINTS)
+    # counted from the end: the last point is the one that people look for
+    return Curve(name=name, x=series.x[::-step][::-1], y=series.y[::-step][::-1])
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if count < 999.5:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
