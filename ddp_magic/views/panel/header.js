@@ -11,8 +11,7 @@ function createHeader(store, controls) {
   bar.max = 1;
   const left = element("span", "ddp-left");
   const key = element("span", "ddp-key");
-  const where = element("span", "ddp-where");
-  node.append(state, elapsed, bar, left, key, where, controls);
+  node.append(state, elapsed, bar, left, key, controls);
   let progressAt = 0;
 
   const draw = () => {
@@ -20,10 +19,6 @@ function createHeader(store, controls) {
     const known = STATES.has(facts.state) ? facts.state : "starting";
     node.dataset.state = known;
     setText(state, known);
-    const attempt = facts.attempt ? `attempt ${facts.attempt + 1}` : "";
-    const text = [facts.name || facts.run, facts.label, facts.workers, attempt].filter(Boolean).join(" · ");
-    setText(where, text);
-    where.title = text;
     const first = store.curves.values().next().value;
     setText(key, first ? `${first.name} ${first.last}` : "");
     const { progress } = pulse;
@@ -45,7 +40,9 @@ function createDetails() {
   const node = element("div", "ddp-details");
   let drawn = "";
   const draw = (facts) => {
+    const attempt = facts.attempt ? `attempt ${facts.attempt + 1}` : "";
     const items = [
+      ["ddp-where", [facts.name, facts.run, facts.label, facts.workers, attempt].filter(Boolean).join(" · ")],
       ...(facts.overrides ?? []).map((text) => ["ddp-override", text]),
       ["ddp-note", facts.note],
       ["ddp-warning", facts.stalled],
