@@ -68,6 +68,10 @@ class Options:
         help="Whose output is shown: ranks, or all; 0 if not given. All are kept in logs.",
         convert=conversions.ranks, choices=("all",),
     )  # fmt: skip
+    background: bool = option(
+        False, "-b", "--background",
+        help="Give the cell back at once: its value is the run, to wait for, ask or stop.",
+    )  # fmt: skip
     restarts: int = option(
         0, "--restarts", metavar="N", torchrun="max-restarts",
         help="Start the workers again up to N times after a failure; 0 if not given.",

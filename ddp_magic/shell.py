@@ -8,20 +8,21 @@ import re
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
-from uuid import uuid4
 
 from IPython.core.completer import SimpleCompletion, completion_matcher
 from IPython.utils.PyColorize import theme_table
 
+from ddp_magic.between import Between
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
+from ddp_magic.origin import Origin, Output
 from ddp_magic.setups import Setups, attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
-    from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
     from ddp_magic.collect.setup import Setup
 
@@ -31,40 +32,25 @@ Ui: TypeAlias = Literal["widget", "html", "plain"]
 _TEXT_ONLY = "text/plain"
 
 
-class Output:
-    """An output of the cell, replaceable through its display id."""
-
-    def __init__(self, shell: InteractiveShell, data: Mapping[str, Any]) -> None:
-        self._shell = shell
-        self._id = uuid4().hex
-        self._publish(data, update=False)
-
-    def update(self, data: Mapping[str, Any]) -> None:
-        """Replace the output."""
-        self._publish(data, update=True)
-
-    def _publish(self, data: Mapping[str, Any], *, update: bool) -> None:
-        self._shell.display_pub.publish(
-            dict(data), transient={"display_id": self._id}, update=update
-        )
-
-
 class Shell:
     """The live IPython shell: `Notebook` for collection, `Display` for views.
 
     Attributes:
         cells: What ran, as far as a run has looked at it.
         setup_cells: The %%ddp_setup cells.
+        between: Binds names between cells.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self.cells = Cells(self)
         self.setup_cells = Setups(self, shell.transform_cell, shell.user_ns_hidden)
+        self.between = Between(self.bind)
         self._raw = ""
         self._undo = ExitStack()
-        shell.events.register("pre_run_cell", self._before_cell)
-        self._undo.callback(shell.events.unregister, "pre_run_cell", self._before_cell)
+        self._undo.callback(self.between.flush)
+        self._on("pre_run_cell", self._before_cell)
+        self._on("post_run_cell", self._after_cell)
         self._undo.callback(attach(self.setup_cells, shell))
 
     def listen(self, complete: Callable[[str, str, dict[str, Any], str], list[str]]) -> None:
@@ -93,8 +79,16 @@ class Shell:
         """Take back what was registered."""
         self._undo.close()
 
+    def _on(self, event: str, act: Callable[[Any], None]) -> None:
+        self._shell.events.register(event, act)
+        self._undo.callback(self._shell.events.unregister, event, act)
+
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._raw = info.raw_cell or ""
+        self.between.cell_begins(info)
+
+    def _after_cell(self, result: ExecutionResult | None) -> None:
+        self.between.cell_ended(result and result.info)
 
     # -- the notebook ---------------------------------------------------------------------------
 
@@ -153,9 +147,13 @@ class Shell:
 
     # -- the display ----------------------------------------------------------------------------
 
+    def origin(self) -> Origin:
+        """Return the running cell, as the place of what a thread shows later."""
+        return Origin(self._shell.display_pub)
+
     def show(self, data: Mapping[str, Any]) -> Output:
         """Add an output to the cell and return it."""
-        return Output(self._shell, data)
+        return Output(self._shell.display_pub, data)
 
     def write(self, text: str, *, stderr: bool = False) -> None:
         """Write plain text as the cell's own print would."""
@@ -171,7 +169,7 @@ class Shell:
     @property
     def is_terminal(self) -> bool:
         """Whether `write` reaches a terminal."""
-        return not self._in_kernel and sys.stdout.isatty()
+        return not self.in_kernel and sys.stdout.isatty()
 
     @property
     def kernel_id(self) -> str:
@@ -189,9 +187,19 @@ class Shell:
         nbconvert, papermill and `jupyter run` do not. VS Code names it in a form of its own.
         """
         wanted = os.environ.get("DDP_MAGIC_UI", "")
-        if wanted in ("widget", "html", "plain"):
-            return wanted
-        if not self._in_kernel or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
+        return wanted if wanted in ("widget", "html", "plain") else self._found
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody sees what a cell shows after its end.
+
+        A terminal shows it; nbclient and its like close the cell, and at the end the kernel.
+        """
+        return not self.in_kernel or self._found != "plain" or self.ui != "plain"
+
+    @property
+    def _found(self) -> Ui:
+        if not self.in_kernel or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
             return "plain"
         if "google.colab" in sys.modules:
             return "html"
@@ -201,7 +209,8 @@ class Shell:
         return "widget" if cell else "plain"
 
     @property
-    def _in_kernel(self) -> bool:
+    def in_kernel(self) -> bool:
+        """Whether this is a Jupyter kernel."""
         return getattr(self._shell, "kernel", None) is not None
 
     @property

@@ -12,16 +12,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ddp_magic"
 
 SHARED = {
-    "documents", "errors", "events", "futures", "masking", "memory", "news", "pickling",
+    "documents", "errors", "events", "futures", "leaving", "masking", "memory", "news", "pickling",
     "processes", "removal", "reporting", "rundir", "runpaths", "samples", "sourcemap",
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "collect", "completion", "config", "devices", "drawing", "environment", "failure",
-    "follow", "gpu", "interrupts", "keeping", "kerneldir",
-    "launch", "line", "magic", "metrics", "nvml",
-    "options", "outcome", "overrides", "prepare", "run", "runs",
-    "script", "setups", "shell", "showing", "stacks", "standby", "start", "views",
+    "alone", "between", "collect", "completion", "config", "devices", "drawing", "environment",
+    "failure", "follow", "gpu", "handle", "interrupts", "keeping", "kerneldir",
+    "launch", "line", "magic", "metrics", "nvml", "obeying",
+    "options", "origin", "outcome", "overrides", "prepare", "run", "runs",
+    "script", "setups", "shell", "showing", "stacks", "standby", "standing", "start",
+    "views",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "elastic", "guard", "rendezvous", "scheduling", "worker")
 

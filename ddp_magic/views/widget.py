@@ -77,6 +77,10 @@ class _Panel(anywidget.AnyWidget):
         return revival(self.record_class, self.comm.comm_id if self.comm else "", kernel_id)
 
 
+def _text(data: dict[str, str]) -> dict[str, str]:
+    return {"text/plain": data["text/plain"]}
+
+
 class WidgetView:
     """Shows a run in a live panel.
 
@@ -131,6 +135,12 @@ class WidgetView:
         self._record_output.update(record(self._picture))
         self._panel_output.update({"text/plain": ""})
         self._revival.update({"text/plain": ""})
+
+    def bundle(self) -> dict[str, Any]:
+        """Return the panel while it is live, then the record."""
+        with self._lock:
+            data = record(self._picture)
+        return dict(data) if self._picture.ended else {**self._panel.bundle, **_text(data)}
 
     def _refresh_record(self, now: float) -> None:
         versions = (self._picture.version, self._picture.output_version)
