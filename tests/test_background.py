@@ -190,7 +190,11 @@ def test_a_blocking_run_is_sent_to_the_background_and_its_interrupts_go_with_the
     place, notebook
 ):
     runs = magic._loaded[id(notebook.shell)].runs
-    thread = notebook.when(place.began, lambda: runs.going[0].background())
+
+    def press() -> None:
+        runs.going[0].background()
+
+    thread = notebook.when(place.began, press)
     shown = notebook.run_raw(place.cell("-o answer", "answer = 42\n'value'"))
     thread.join()
     run = shown.value

@@ -77,7 +77,7 @@ def test_who_waits_for_a_run_has_its_names_in_the_same_cell_and_once(between, bo
 def test_a_shell_tells_of_its_cells(notebook, bound):
     front = notebook.shell.magics_manager.registry["DdpMagics"].front
     notebook.ns["bind"] = front.between.bind
-    shown = notebook.run(
+    notebook.run(
         """
         import threading
         told = []
@@ -85,9 +85,9 @@ def test_a_shell_tells_of_its_cells(notebook, bound):
         thread.start(); thread.join()
         get_ipython().run_cell("")
         get_ipython().run_cell("inner = 'late' in globals()")
-        told, "late" in globals(), inner
+        seen = told, "late" in globals(), inner
         """
     )
 
-    assert shown.value == ([False], False, False)
+    assert notebook.ns["seen"] == ([False], False, False)
     assert notebook.ns["late"] == 1

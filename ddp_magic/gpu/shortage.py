@@ -62,8 +62,10 @@ def refuse(option: str, count: int, free: Sequence[Gpu], occupancy: Occupancy) -
 def ends(gpus: Sequence[Gpu], occupancy: Occupancy) -> str:
     """Say how to get the GPUs that runs of this notebook hold; empty if there are none."""
     names = dict.fromkeys(occupancy.claims[g.uuid] for g in gpus if g.uuid in occupancy.claims)
-    stops = " and ".join(f"%ddp_stop {name}" for name in names)
-    return f"Wait until {' and '.join(names)} has ended, or stop it with {stops}." if names else ""
+    if not names:
+        return ""
+    stops = " or ".join(f"%ddp_stop {name}" for name in names)
+    return f"Wait until {' or '.join(names)} has ended, or stop it: {stops}."
 
 
 def held(gpus: Sequence[Gpu], occupancy: Occupancy) -> str:
