@@ -11,7 +11,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from ddp_magic.errors import DdpError, LaunchFailed
-from ddp_magic.events import RunEnded, RunState
+from ddp_magic.events import Detached, RunEnded, RunState
 from ddp_magic.views import escape
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def go_on(run: Run, held: ExitStack) -> None:
     rest = held.pop_all()
     run.blocking = False
     run.drawing.quiet = not run.shell.in_kernel
+    run.drawing.show(Detached(time=time.time()))
     run.thread = run.origin.thread(lambda: _finish(run, rest), f"ddp_magic {run.run_id}")
     try:
         run.thread.start()

@@ -38,8 +38,8 @@ RECORD_PERIOD = 10.0
 NEWS_PERIOD = 1.0
 """The same where more than output changed."""
 KEPT_PANELS = 3
-"""Panels that stay open: a page that was reloaded in the middle of a run can still draw its end
-(a closed one is "model not found")."""
+"""Panels that stay open after their run: a page that was reloaded in the middle of it can still
+draw its end (a closed one is "model not found")."""
 
 
 class _Panel(anywidget.AnyWidget):
@@ -94,8 +94,6 @@ class WidgetView:
     """The run before: drawn faintly behind the next one's curves."""
 
     def __init__(self, display: Display, controls: Controls) -> None:
-        while len(self._kept) >= KEPT_PANELS:
-            self._kept.popleft().close()
         self._lock = threading.RLock()  # a snapshot is made on the thread that it is asked on
         self._picture = Picture()
         self._feed = Feed(self._picture, self._before)
@@ -106,7 +104,6 @@ class WidgetView:
         self._panel = _Panel(self._record_class, self._snapshot)
         self._requests = Requests(self._picture, self._feed, controls, self._panel.send)
         self._panel.on_msg(self._heard)
-        self._kept.append(self._panel)
         self._record_output = display.show(self._live_record())
         self._panel_output = display.show(self._panel.bundle)
         self._revival = display.show(self._panel.revival(display.kernel_id))
@@ -135,6 +132,9 @@ class WidgetView:
         self._record_output.update(record(self._picture))
         self._panel_output.update({"text/plain": ""})
         self._revival.update({"text/plain": ""})
+        self._kept.append(self._panel)
+        while len(self._kept) > KEPT_PANELS:
+            self._kept.popleft().close()
 
     def bundle(self) -> dict[str, Any]:
         """Return the panel while it is live, then the record."""
