@@ -67,7 +67,9 @@ class Standing:
         self.curves = Curves()
         self.results: Results | None = None
         self._obeying = Obeying(line, started)
-        self._wanted_out = line.background and shell.attended
+        # asked now: a button is pressed on a thread whose request is another
+        self._attended = shell.attended
+        self._wanted_out = line.background and self._attended
         self._to_show: list[Event] = []
         self._brought: Mapping[str, Any] = {}
         self._ended: float | None = None
@@ -124,7 +126,7 @@ class Standing:
 
         Does nothing where nobody sees what comes after the cell.
         """
-        if self.blocking and self.shell.attended:
+        if self.blocking and self._attended:
             self._wanted_out = True
             self._obeying.alarm.wake()
 
