@@ -88,6 +88,7 @@ class Picture:
             self._advance(event)
             return
         self.version += 1
+        self.detached = self.detached or isinstance(event, Detached)
         match event:
             case RunStarted():
                 self.started = event
@@ -95,8 +96,6 @@ class Picture:
                     self.rank(rank)
             case StateChanged():
                 self.state, self.reason, self.until = event.state, event.reason, event.until
-            case Detached():
-                self.detached = True
             case Notice():
                 self._note(event)
             case WorkerStarted(attempt=attempt) if attempt > self.attempt:
