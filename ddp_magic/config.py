@@ -25,6 +25,7 @@ _VARIABLES = {
     "standby_workers": "DDP_MAGIC_STANDBY_WORKERS",
     "standby_limit": "DDP_MAGIC_STANDBY_LIMIT",
     "standby_idle": "DDP_MAGIC_STANDBY_IDLE",
+    "history": "DDP_MAGIC_HISTORY",
 }
 
 
@@ -46,6 +47,8 @@ class DdpMagic(Configurable):
     standby_idle = Float(600.0, min=1, help="Seconds after which waiting workers leave.").tag(
         config=True
     )
+
+    history = Bool(True, help="Keep a small record of every run, for %ddp_runs.").tag(config=True)
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(**({} if config is None else {"config": config}))

@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.events import (
+    Cleared,
+    Displayed,
     Notice,
     OutputChunk,
     RunEnded,
@@ -14,7 +16,9 @@ from ddp_magic.events import (
     RunState,
     StateChanged,
 )
+from ddp_magic.history.seen import Seen
 from ddp_magic.views import Blind, make
+from ddp_magic.views.exhibits import Exhibits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +44,7 @@ class Drawing:
             byte, less elsewhere, where a view shows the newest lines and should not take a core.
         quiet: Whether the workers' output is not drawn: in a terminal it would run through the
             line that somebody types while a run goes on in the background.
+        seen: What the run's record in the history is made of.
     """
 
     def __init__(self, kind: Kind, shell: Shell, controls: Controls) -> None:
@@ -48,9 +53,11 @@ class Drawing:
         self.lag = None if kind == "plain" and shell.is_terminal else _LAG
         self.quiet = False
         self._lock = threading.RLock()
+        self.seen = Seen()
         self._shell = shell
         self._log_dir = ""
         self._view: View = make(kind, shell, controls)
+        self._exhibits = Exhibits(shell)
 
     def show(self, event: Event) -> None:
         """Draw an event; a run that is being stopped does not go on running."""
@@ -62,7 +69,12 @@ class Drawing:
             self.state = event.state
         elif isinstance(event, RunStarted):
             self._log_dir = event.log_dir
-        elif isinstance(event, OutputChunk) and self.quiet:
+        elif isinstance(event, Displayed | Cleared):
+            if not self.quiet:
+                self._exhibit(event)
+            return
+        self.seen.take(event)
+        if self.quiet and isinstance(event, OutputChunk):
             return
         self._safely(lambda: self._view.handle(event))
 
@@ -73,10 +85,19 @@ class Drawing:
     def tick(self) -> None:
         """Let the view draw what has changed."""
         self._safely(lambda: self._view.tick(time.time()))
+        self._safely(self._exhibits.settle)
 
     def close(self) -> None:
         """Let the view draw the record."""
         self._safely(self._view.close)
+        self._safely(self._exhibits.settle)
+
+    def _exhibit(self, event: Displayed | Cleared) -> None:
+        try:
+            self._exhibits.handle(event)
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            self.notice(f"An output of rank 0 could not be shown ({why}).", warning=True)
 
     def bundle(self) -> dict[str, Any]:
         """Return what shows the run once more, in another cell's output; from any thread."""

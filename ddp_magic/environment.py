@@ -68,8 +68,10 @@ def _inherited(base: Mapping[str, str]) -> dict[str, str]:
         for name, value in base.items()
         if name not in _STRIPPED and not name.startswith(_STRIPPED_PREFIXES)
     }
-    if env.get("MPLBACKEND", "").startswith("module://"):
-        del env["MPLBACKEND"]  # ipykernel's inline backend needs a kernel
+    # A page's own (ipykernel sets one, %matplotlib widget another) would need a kernel, but for
+    # this: see worker/figures.py. Without one matplotlib would look for a screen.
+    if env.get("MPLBACKEND", "module://").startswith("module://"):
+        env["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     # Fresh interpreters would each iterate sets of str in an order of their own, and ranks that
     # build a vocabulary from a set would train different models without a word.
     if env.get("PYTHONHASHSEED", "random") == "random":

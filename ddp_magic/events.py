@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ddp_magic.samples import GpuSample, WorkerSample
 
 __all__ = [
+    "Cleared",
     "Detached",
     "Devices",
     "Displayed",
@@ -205,6 +206,15 @@ class Displayed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cleared:
+    """Rank 0 took away what it had displayed, by `clear_output`."""
+
+    time: float
+    wait: bool
+    """Whether it stays until something new is displayed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Stalled:
     """The run seems to hang, or goes on again."""
 
@@ -233,6 +243,7 @@ Event: TypeAlias = (
     | Progress
     | Devices
     | Displayed
+    | Cleared
     | Stalled
     | StacksTaken
     | RunEnded

@@ -6,6 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.displays import FollowedDisplays
 from ddp_magic.documents import decoded
 from ddp_magic.events import (
     Event,
@@ -155,6 +156,7 @@ class Follower:
         self._world_size = world_size
         streams: tuple[Stream, ...] = ("stdout", "stderr")
         self._tails = [Tail(run, r, s, lag) for r in range(world_size) for s in streams]
+        self._displays = FollowedDisplays(run)
         self._reported = [Reported(run, rank) for rank in range(world_size)]
         self._scraped = {rank: Scrape(rank) for rank in scraped}
 
@@ -172,6 +174,7 @@ class Follower:
                     break
         for reported in self._reported:
             yield from reported.read(whole=over)
+        yield from self._displays.read(whole=over)
         self.ended = self.ended or over
 
     def _scrape(self, chunk: OutputChunk) -> Iterator[Event]:

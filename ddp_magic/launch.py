@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic import recorder
 from ddp_magic.documents import encoded
 from ddp_magic.errors import LaunchFailed
 from ddp_magic.processes import MARK, kill_marked
@@ -119,7 +120,11 @@ class Guard:
                     stderr=log,
                     # Jupyter interrupts and kills the kernel's whole process group.
                     start_new_session=True,
-                    env={**spec.environ, MARK: str(run.path)},
+                    env={
+                        **spec.environ,
+                        **recorder.environment(run, spec.environ),
+                        MARK: str(run.path),
+                    },
                     cwd=spec.cwd,
                 )
             except OSError as error:

@@ -24,7 +24,9 @@ from ddp_magic import options
 from ddp_magic.completion import completions
 from ddp_magic.config import DdpMagic
 from ddp_magic.errors import DdpError, UserError
+from ddp_magic.line.splitting import joined
 from ddp_magic.masking import mask_text
+from ddp_magic.platforms import elsewhere
 from ddp_magic.runs import Runs
 from ddp_magic.shell import Shell
 from ddp_magic.standby import Keeper
@@ -79,7 +81,7 @@ class DdpMagics(Magics):
     @_usage
     def ddp(self, line: str, cell: str) -> Any:  # noqa: D102  (set below, from the options)
         entered = time.time()
-        line, cell = _join_continued(line, cell)
+        line, cell = joined(line, cell)
         asked = options.parse(line)
         whole = self.front.cell(cell)
         # imported late, as in `_likely`: %load_ext is to take no time
@@ -181,6 +183,19 @@ class DdpMagics(Magics):
         self.front.bind({name: value})
         return value
 
+    @no_var_expand
+    @line_magic
+    @_usage
+    def ddp_runs(self, line: str = "") -> None:
+        """List past runs; show one, or compare some: ``%ddp_runs 12 15``.
+
+        ``state=failed``, ``lr=0.05`` and words choose runs, ``sort=loss`` and ``sort=-acc`` have
+        the best first, ``last=50`` lists more; ``--delete 12`` and ``--clear`` remove records.
+        """
+        from ddp_magic.history.answering import answer
+
+        answer(line, self.front, self.runs.history, on=self.settings.history)
+
     def _likely(self, size: int | None) -> LaunchSpec:
         import_module("ddp_magic.run")  # the first run needs it, and nobody waits for it now
         if self.front.ui == "widget":
@@ -191,14 +206,6 @@ class DdpMagics(Magics):
         return likely(size, self.settings.nproc)
 
 
-def _join_continued(line: str, cell: str) -> tuple[str, str]:
-    """Take further lines of the cell into the magic's line while it ends in a backslash."""
-    while line.rstrip().endswith("\\") and cell:
-        more, _, cell = cell.partition("\n")
-        line = f"{line.rstrip()[:-1]} {more}"
-    return line, cell
-
-
 _loaded: dict[int, DdpMagics] = {}
 
 
@@ -207,8 +214,7 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics; a second time does nothing."""
     if id(shell) in _loaded:
         return
-    if sys.platform != "linux":
-        sys.stderr.write(_elsewhere(sys.platform))
+    sys.stderr.write(elsewhere(sys.platform))
     magics = _loaded[id(shell)] = DdpMagics(shell)
     shell.register_magics(magics)
     magics.front.listen(completions)
@@ -236,10 +242,3 @@ def unload(shell: InteractiveShell) -> None:
 def _configurables(shell: InteractiveShell) -> list[Any]:
     """Return what %config knows; IPython's own annotation says that it is all shells."""
     return shell.configurables
-
-
-def _elsewhere(platform: str) -> str:
-    """Return what a platform other than Linux gets, in one sentence."""
-    if platform == "darwin":
-        return "ddp_magic on macOS: workers run on the CPU; Linux is the tested platform.\n"
-    return "ddp_magic does not run on this platform yet: it needs Linux (WSL will do).\n"

@@ -12,11 +12,12 @@ import psutil
 
 from ddp_magic.errors import DeviceError
 from ddp_magic.gpu import Gpu, Holder
+from ddp_magic.samples import GpuSample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Nvml"]
+__all__ = ["Meter", "Nvml"]
 
 
 class Nvml:
@@ -84,7 +85,7 @@ class Nvml:
 
     def _gpu(self, handle: Any, index: int, *, parent: str = "") -> Gpu:
         nvml = self.library
-        total, free = self._memory(handle)
+        total, free = _memory(nvml, handle)
         return Gpu(
             uuid=_text(nvml.nvmlDeviceGetUUID(handle)),
             index=index,
@@ -95,16 +96,6 @@ class Nvml:
             mig=bool(parent),
             parent=parent,
         )
-
-    def _memory(self, handle: Any) -> tuple[int, int]:
-        """Return all and free bytes, without what the driver keeps where it can tell that."""
-        nvml = self.library
-        try:
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
-        except (nvml.NVMLError, AttributeError):
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-            return int(memory.total), int(memory.free)
-        return int(memory.total - memory.reserved), int(memory.free)
 
     def _holders(self, handle: Any) -> Iterator[Holder]:
         nvml = self.library
@@ -124,6 +115,95 @@ class Nvml:
                     name, user = _owner(process.pid)
                     used = process.usedGpuMemory
                     yield Holder(pid=process.pid, name=name, user=user, used=used, compute=compute)
+
+
+class Meter:
+    """Reads a few GPUs again and again; the driver is opened once.
+
+    Used by one thread. A GPU that stops answering is left out from then on; so are all of them
+    where there is no driver.
+
+    Args:
+        gpus: Label by UUID.
+        kernel_pid: The process whose own memory is told.
+        library: ``pynvml``, or what stands for it in a test.
+    """
+
+    def __init__(self, gpus: Mapping[str, str], *, kernel_pid: int, library: Any = None) -> None:
+        self._labels = dict(gpus)
+        self._kernel_pid = kernel_pid
+        self._nvml = library
+        self._handles: dict[str, Any] | None = None
+
+    def read(self) -> tuple[GpuSample, ...]:
+        """Return what the GPUs do now."""
+        if not self._labels:
+            return ()
+        if self._handles is None:
+            self._handles = self._opened()
+        found: list[GpuSample] = []
+        for uuid, handle in tuple(self._handles.items()):
+            try:
+                found.append(self._sample(self._labels[uuid], handle))
+            except self._nvml.NVMLError:  # fallen off the bus, reset, or the driver reloaded
+                del self._handles[uuid]
+        return tuple(found)
+
+    def close(self) -> None:
+        """Leave the driver."""
+        if self._handles is not None:
+            self._handles = None
+            with contextlib.suppress(self._nvml.NVMLError):
+                self._nvml.nvmlShutdown()
+        self._labels.clear()
+
+    def _opened(self) -> dict[str, Any]:
+        nvml = self._nvml = self._nvml or _pynvml()
+        handles: dict[str, Any] = {}
+        try:
+            nvml.nvmlInit()
+        except nvml.NVMLError:
+            self._labels.clear()
+            return handles
+        for uuid in self._labels:
+            with contextlib.suppress(nvml.NVMLError):
+                handles[uuid] = nvml.nvmlDeviceGetHandleByUUID(uuid)
+        return handles
+
+    def _sample(self, label: str, handle: Any) -> GpuSample:
+        nvml = self._nvml
+        total, free = _memory(nvml, handle)
+        busy = moving = None
+        with contextlib.suppress(nvml.NVMLError):  # not told of MIG instances
+            rates = nvml.nvmlDeviceGetUtilizationRates(handle)
+            busy, moving = rates.gpu / 100, rates.memory / 100
+        return GpuSample(
+            label=label,
+            used=total - free,
+            total=total,
+            busy=busy,
+            kernel=self._held(handle),
+            moving=moving,
+        )
+
+    def _held(self, handle: Any) -> int:
+        """Return what the kernel holds; nothing where a container hides who does."""
+        nvml = self._nvml
+        with contextlib.suppress(nvml.NVMLError):
+            for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                if process.pid == self._kernel_pid:
+                    return int(process.usedGpuMemory or 0)
+        return 0
+
+
+def _memory(nvml: Any, handle: Any) -> tuple[int, int]:
+    """Return all and free bytes, without what the driver keeps where it can tell that."""
+    try:
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle, version=nvml.nvmlMemory_v2)
+    except (nvml.NVMLError, AttributeError):
+        memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+        return int(memory.total), int(memory.free)
+    return int(memory.total - memory.reserved), int(memory.free)
 
 
 def _pynvml() -> Any:

@@ -72,6 +72,11 @@ class Options:
         False, "-b", "--background",
         help="Give the cell back at once: its value is the run, to wait for, ask or stop.",
     )  # fmt: skip
+    name: str = option(
+        "", "--name", metavar="NAME",
+        help="Names the run, to find it again in %ddp_runs.",
+        convert=conversions.title,
+    )  # fmt: skip
     restarts: int = option(
         0, "--restarts", metavar="N", torchrun="max-restarts",
         help="Start the workers again up to N times after a failure; 0 if not given.",
@@ -135,6 +140,7 @@ def parse(line: str) -> Options:
     values = parser.parse()
     overrides = tuple(Override(target=target, text=text) for target, text in parser.overrides)
     values["note"] = mask_line(values["note"], sure=True)
+    values["name"] = mask_line(values.get("name", ""), sure=True)
     options = Options(**values, overrides=overrides)
     _check_counts(options)
     return options

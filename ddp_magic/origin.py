@@ -1,4 +1,4 @@
-"""Runs in the kernel: outputs of a cell, also of one that has ended: where a background run shows.
+"""Runs in the kernel: the cell of a background run, in which its outputs land after its end too.
 
 A message lands in the cell that its parent header names. ipykernel 7 keeps that in context
 variables, so a thread needs a copy of the cell's context (7.0 raises LookupError without one, 7.4
@@ -16,34 +16,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-__all__ = ["Origin", "Output"]
+__all__ = ["Origin"]
 
 _BEAT = 30.0
 """Seconds between two signs of life. jupyter_server takes a kernel for idle that publishes nothing,
 whatever its threads do, and may cull it; the shortest sensible limit is some minutes."""
-
-
-class Output:
-    """An output of the cell, replaceable through its display id.
-
-    Args:
-        publisher: IPython's display publisher.
-        data: A mime bundle.
-    """
-
-    def __init__(self, publisher: Any, data: Mapping[str, Any]) -> None:
-        self._publisher = publisher
-        self._id = uuid4().hex
-        self._publish(data, update=False)
-
-    def update(self, data: Mapping[str, Any]) -> None:
-        """Replace the output."""
-        self._publish(data, update=True)
-
-    def _publish(self, data: Mapping[str, Any], *, update: bool) -> None:
-        self._publisher.publish(dict(data), transient={"display_id": self._id}, update=update)
 
 
 class Origin:

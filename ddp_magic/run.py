@@ -12,9 +12,11 @@ from ddp_magic.drawing import Drawing
 from ddp_magic.events import Metrics, RunStarted
 from ddp_magic.follow import Follower
 from ddp_magic.handle import RunHandle
+from ddp_magic.history.remember import writing
 from ddp_magic.prepare import place, prepare
 from ddp_magic.standing import Standing
 from ddp_magic.start import Start
+from ddp_magic.watchers import Watchers
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -78,6 +80,7 @@ class Run(Standing):
                 stack.enter_context(self.runs.hold(self))
             with interrupts.caught(self._obeying.alarm), stack.pop_all() as held:
                 self._open_view()
+                held.callback(self.watchers.close)
                 held.enter_context(self._launched())
                 if not self.follow(held):
                     alone.go_on(self, held)
@@ -115,6 +118,7 @@ class Run(Standing):
                 plan.run.clean()
 
     def _open_view(self) -> None:
+        self.watchers = Watchers(self.plan.placement)
         self.drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self)
         self.drawing.show(
             RunStarted(
@@ -179,12 +183,10 @@ class Run(Standing):
 
     def _look(self) -> None:
         starting = self.starting
-        for event in self._follower.read():
+        for event in self.watchers.watch(self._follower.read()):
             if isinstance(event, Metrics):
                 self.curves.add(event)
             self.drawing.show(event)
-        while self._to_show:
-            self.drawing.show(self._to_show.pop(0))
         self.drawing.tick()
         if not self.blocking:
             self.origin.beat()
@@ -220,7 +222,11 @@ class Run(Standing):
         for notice in (*found.results.notices, *later):
             self.drawing.notice(notice)
         self._ended = time.time()
-        self.drawing.show(found.event(self.started, tuple(values)))
+        ended = found.event(self.started, tuple(values))
+        record = writing(self.plan, self.drawing.seen, ended, self.shell.user_ns)
+        if self.keeper.config.history and (told := self.runs.history.begin(record)):
+            self.drawing.notice(told, warning=True)
+        self.drawing.show(ended)
         self.drawing.close()
         self._mark("done")
         if found.error is not None:

@@ -107,10 +107,31 @@ class RunPaths:
         """What a rank reported by `ddp_magic.log`: a JSON line ``[time, step, values]`` each."""
         return self.logs / f"rank{rank}.metrics.jsonl"
 
+    def displays(self, segment: int = 0) -> Path:
+        """What rank 0 displays, a line each: ``[time, kind, id, cut, lost]``, a tab, the bundle.
+
+        In most runs there is one file; in others those go first that the kernel has read.
+        """
+        part = f".{segment}" if segment else ""
+        return self.logs / f"displays{part}.jsonl"
+
     @property
-    def displays(self) -> Path:
-        """What rank 0 displays: a JSON line each, as `events.Displayed` without the time."""
-        return self.logs / "displays.jsonl"
+    def flights(self) -> Path:
+        """What the names of torch's flight recorders begin with; the rank follows."""
+        return self.logs / "collectives.rank"
+
+    def flight(self, rank: int) -> Path:
+        """What a rank's flight recorder wrote (a pickle of plain containers, see `recorder`)."""
+        return self.logs / f"collectives.rank{rank}"
+
+    @property
+    def flight_pipes(self) -> Path:
+        """What the names of the FIFOs begin with that have a flight recorder written."""
+        return self.path / "collectives.rank"
+
+    def flight_pipe(self, rank: int) -> Path:
+        """FIFO that torch makes and reads: something in it has the rank's recorder written."""
+        return self.path / f"collectives.rank{rank}.pipe"
 
     def hand_over(self, rank: int) -> Path:
         """FIFO on which the kernel speaks to a rank of a standby."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ddp_magic.errors import UserError
+from ddp_magic.history import History
 from ddp_magic.kerneldir import KernelDir, sweep
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Runs:
         ended: Those that ended since the newest began, and one before; the newest end last.
         waiting: The guard of the standby, or None.
         preparing: Held from the choice of a run's GPUs until it is among `going`.
+        history: Where runs leave their records.
     """
 
     def __init__(self) -> None:
@@ -43,6 +45,7 @@ class Runs:
         self.waiting: Guard | None = None
         self.preparing = threading.RLock()
         self._lock = threading.RLock()
+        self.history = History()
         self._number = 0
         self._home: KernelDir | None = None
         self._guards: list[Guard] = []
@@ -159,6 +162,7 @@ class Runs:
         for guard in self._guards:
             guard.end()
         self._guards.clear()
+        self.history.finish()
         if self._home is not None:
             self._home.remove()
             self._home = None
@@ -180,9 +184,9 @@ class Runs:
 
 
 def _named(name: str, runs: list[Run], what: str) -> Run:
-    """Return the newest run, or the newest of this name: ``run-3`` or ``3``."""
+    """Return the newest run, or the newest of this name: ``run-3``, ``3`` or what --name says."""
     for run in reversed(runs):
-        if name in ("", run.run_id, run.run_id.removeprefix("run-")):
+        if name in ("", run.run_id, run.run_id.removeprefix("run-"), run.line.name):
             return run
     there = ", ".join(run.run_id for run in runs)
     raise UserError(f"No run {name} {what}. There is: {there}.")

@@ -21,6 +21,8 @@ class GpuSample:
     """Part of the time in which it computed, 0 to 1; None where the driver does not tell."""
     kernel: int = 0
     """Bytes that the notebook's own kernel holds."""
+    moving: float | None = None
+    """Part of the time in which its memory was read or written; None where not told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,9 @@ from IPython.utils.PyColorize import theme_table
 from ddp_magic.between import Between
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
-from ddp_magic.origin import Origin, Output
+from ddp_magic.line.whole import below, ddp_line, magic_first
+from ddp_magic.origin import Origin
+from ddp_magic.output import Output, publish
 from ddp_magic.setups import Setups, attach
 
 if TYPE_CHECKING:
@@ -57,9 +59,9 @@ class Shell:
         """Complete %%ddp lines, and tolerate comment lines above one."""
 
         def match(context: CompletionContext) -> SimpleMatcherResult:
-            line = _ddp_line(context)
+            line = ddp_line(context)
             word = re.split(r"[\s,={$]", line)[-1]
-            offered = complete(line, word, self.user_ns, _below(context)) if line else []
+            offered = complete(line, word, self.user_ns, below(context)) if line else []
             return {
                 "completions": [SimpleCompletion(text=each) for each in offered],
                 "matched_fragment": word,
@@ -69,7 +71,7 @@ class Shell:
 
         register = completion_matcher(identifier="ddp_magic", api_version=2)
         self._add(self._shell.Completer.custom_matchers, register(match))
-        self._add(self._shell.input_transformers_cleanup, _magic_first)
+        self._add(self._shell.input_transformers_cleanup, magic_first)
 
     def _add(self, listed: list[Any], item: object) -> None:
         listed.append(item)
@@ -151,9 +153,18 @@ class Shell:
         """Return the running cell, as the place of what a thread shows later."""
         return Origin(self._shell.display_pub)
 
-    def show(self, data: Mapping[str, Any]) -> Output:
+    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Output:
         """Add an output to the cell and return it."""
-        return Output(self._shell.display_pub, data)
+        return Output(self._shell, data, metadata)
+
+    def replace(self, name: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Replace what the notebook displays under an id of its own."""
+        publish(self._shell, name, data, metadata, update=True)
+
+    @property
+    def formatter(self) -> Any:
+        """What makes mime bundles of objects."""
+        return self._shell.display_formatter
 
     def write(self, text: str, *, stderr: bool = False) -> None:
         """Write plain text as the cell's own print would."""
@@ -218,30 +229,3 @@ class Shell:
         """The message that runs the cell."""
         kernel: Any = getattr(self._shell, "kernel", None)
         return kernel.get_parent() or {}
-
-
-def _ddp_line(context: CompletionContext) -> str:
-    """Return the %%ddp line up to the cursor; empty where the cursor is not on it."""
-    above = context.full_text.split("\n")[: context.cursor_line]
-    lines = _magic_first([*above, context.text_until_cursor])
-    if not re.match(r"%%ddp\s", lines[0]) or not all(n.endswith("\\") for n in lines[:-1]):
-        return ""
-    return " ".join([*(line[:-1] for line in lines[:-1]), lines[-1]])
-
-
-def _below(context: CompletionContext) -> str:
-    """Return the cell below the %%ddp line that the cursor is on."""
-    lines = context.full_text.split("\n")[context.cursor_line :]
-    while lines and lines[0].endswith("\\"):
-        del lines[0]
-    return "\n".join(lines[1:])
-
-
-def _magic_first(lines: list[str]) -> list[str]:
-    """Drop comments and blank lines above ``%%ddp``, where IPython takes no cell magic."""
-    for number, line in enumerate(lines):
-        if line.startswith("%%ddp") and line[5:6] in ("", " ", "\t", "\n"):
-            return lines[number:]
-        if line.strip() and not line.startswith("#"):
-            break
-    return lines

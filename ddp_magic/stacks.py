@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
+
+from ddp_magic import recorder, waits
+from ddp_magic.documents import decoded
+from ddp_magic.sourcemap import SourceMap
 
 if TYPE_CHECKING:
     from ddp_magic.launch import Guard
@@ -16,21 +21,34 @@ _PATIENCE = 2.0
 
 
 def take(run: RunDir, guard: Guard, world_size: int) -> str:
-    """Ask every rank for its stacks and return them, rank by rank.
+    """Ask every rank for its stacks; return what they come to, and them rank by rank.
 
     faulthandler writes from the signal handler, in C: it needs no GIL, so it works in a rank that
     hangs in a collective.
     """
+    asked = recorder.ask(run, world_size)
     before = [_size(run, rank) for rank in range(world_size)]
     guard.stacks()
+    gone = _gone(run)
     end = time.monotonic() + _PATIENCE
     sizes = before
     while time.monotonic() < end:
         time.sleep(0.05)
         last, sizes = sizes, [_size(run, rank) for rank in range(world_size)]
-        if sizes == last and all(a > b for a, b in zip(sizes, before, strict=True)):
+        written = (
+            a > b or rank in gone for rank, (a, b) in enumerate(zip(sizes, before, strict=True))
+        )
+        if sizes == last and all(written):
             break
-    return "\n\n".join(_shown(run, rank, before[rank]) for rank in range(world_size))
+    stacks = {rank: _written(run, rank, before[rank]) for rank in range(world_size)}
+    texts = _texts(run)
+    found = [
+        waits.ended(rank) if rank in gone else waits.wait(rank, stack, texts)
+        for rank, stack in stacks.items()
+    ]
+    said = [waits.conclude(found), recorder.conclude(recorder.read(run, asked))]
+    shown = [_shown(rank, stack, gone=rank in gone) for rank, stack in stacks.items()]
+    return "\n\n".join(filter(None, [*said, *shown]))
 
 
 def _size(run: RunDir, rank: int) -> int:
@@ -38,12 +56,37 @@ def _size(run: RunDir, rank: int) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _shown(run: RunDir, rank: int, start: int) -> str:
+def _gone(run: RunDir) -> set[int]:
+    """Return the ranks that have ended."""
+    gone: set[int] = set()
+    with contextlib.suppress(OSError, ValueError), open(run.events, "rb") as events:
+        for item in map(decoded, events):
+            if item["ev"] == "worker":
+                gone.discard(item["rank"])
+            elif item["ev"] == "gone":
+                gone.add(item["rank"])
+    return gone
+
+
+def _texts(run: RunDir) -> dict[str, dict[int, str]]:
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        return SourceMap.read(run.source_map).texts
+    return {}
+
+
+def _written(run: RunDir, rank: int, start: int) -> str | None:
+    """Return a rank's stacks without our frames; None where it did not answer."""
     path = run.stacks(rank)
     text = path.read_bytes()[start:].decode("utf-8", "replace") if path.exists() else ""
-    if not text.strip():
+    return without_ours(text.strip(), indent="  ") if text.strip() else None
+
+
+def _shown(rank: int, stack: str | None, *, gone: bool) -> str:
+    if gone:
+        return f"Rank {rank}: it has ended."
+    if stack is None:
         return f"Rank {rank}: no answer. It has not started yet, has ended, or is stopped."
-    return f"Rank {rank}:\n" + without_ours(text.strip(), indent="  ").replace("\n\n", "\n")
+    return f"Rank {rank}:\n" + stack.replace("\n\n", "\n")
 
 
 def without_ours(text: str, indent: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic import stacks
 from ddp_magic.errors import UserError
-from ddp_magic.events import Event, RunState, StacksTaken
+from ddp_magic.events import RunState
 from ddp_magic.metrics import Curves
 from ddp_magic.obeying import Obeying
 from ddp_magic.removal import remove_tree
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ddp_magic.prepare import Prepared
     from ddp_magic.results.load import Results
     from ddp_magic.shell import Shell
+    from ddp_magic.watchers import Watchers
 
 __all__ = ["Standing"]
 
@@ -47,6 +48,7 @@ class Standing:
         guard: The client of its guard, None before there is one.
         thread: What follows it in the background, None while a cell waits.
         drawing: Its view.
+        watchers: What sees more of it than it tells.
         curves: What its ranks have reported.
         results: What it left; None before its end and when nothing is left of that.
     """
@@ -64,13 +66,13 @@ class Standing:
         self.guard: Guard | None = None
         self.thread: Thread | None = None
         self.drawing: Drawing
+        self.watchers: Watchers
         self.curves = Curves()
         self.results: Results | None = None
         self._obeying = Obeying(line, started)
         # asked now: a button is pressed on a thread whose request is another
         self._attended = shell.attended
         self._wanted_out = line.background and self._attended
-        self._to_show: list[Event] = []
         self._brought: Mapping[str, Any] = {}
         self._ended: float | None = None
 
@@ -103,9 +105,8 @@ class Standing:
         """Return every rank's stacks, and have the view show them."""
         if self.guard is None or self.future.done():
             return "No worker is there."
-        found = stacks.take(self.plan.run, self.guard, self.plan.placement.world_size)
-        self._to_show.append(StacksTaken(time=time.time(), text=found))
-        return found
+        size = self.plan.placement.world_size
+        return self.watchers.tell(stacks.take(self.plan.run, self.guard, size))
 
     def bundle(self) -> dict[str, Any]:
         """Return what shows it in a further output."""

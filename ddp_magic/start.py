@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ddp_magic.displays import settings
 from ddp_magic.documents import encoded
 from ddp_magic.environment import environment
 from ddp_magic.launch import Guard, LaunchSpec
@@ -75,6 +76,7 @@ class Start:
         self, line: Options, placement: Placement, shell: Shell, runs: Runs, keeper: Keeper
     ) -> None:
         self._line = line
+        self._shell = shell
         self._runs = runs
         self._keeper = keeper
         self._placement = placement
@@ -132,6 +134,7 @@ class Start:
             "grace": spec.grace,
             "cwd": spec.cwd,
             "packages": sorted(plan.definitions.packages),
+            "displays": settings(self._shell.formatter, wide=not self._shell.is_terminal),
             "late": birth.late(self._group.spec, spec) if self._group else {},
         }
         self.run.write(self.run.job, encoded(job))

@@ -23,6 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_history(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the runs of fixtures of a whole file out of the developer's own history."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
@@ -32,6 +38,7 @@ def nothing_left(
     place = tmp_path_factory.mktemp("t")
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
     monkeypatch.setenv("DDP_MAGIC_STANDBY", os.environ.get("TESTS_STANDBY", "0"))
     yield place
     left = wait_gone(marked(place), 15)

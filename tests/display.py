@@ -17,23 +17,32 @@ class FakeHandle:
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         self.shown = [dict(data)]
+        self.metadata: dict[str, Any] = {}
 
-    def update(self, data: Mapping[str, Any]) -> None:
+    def update(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
         self.shown.append(dict(data))
+        self.metadata = dict(metadata or {})
 
 
 class FakeDisplay:
-    """Keeps outputs in `handles` and text in `out` and `err`."""
+    """Keeps outputs in `handles`, text in `out` and `err`, the notebook's ids in `replaced`."""
 
     def __init__(self, *, is_terminal: bool = False) -> None:
         self.is_terminal = is_terminal
         self.kernel_id = "5c8e-aa"
         self.handles: list[FakeHandle] = []
+        self.replaced: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
         self.out = self.err = ""
 
-    def show(self, data: Mapping[str, Any]) -> FakeHandle:
+    def show(
+        self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
+    ) -> FakeHandle:
         self.handles.append(FakeHandle(data))
+        self.handles[-1].metadata = dict(metadata or {})
         return self.handles[-1]
+
+    def replace(self, name: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        self.replaced[name] = dict(data), dict(metadata)
 
     def write(self, text: str, *, stderr: bool = False) -> None:
         if stderr:

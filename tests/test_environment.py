@@ -32,7 +32,6 @@ STRIPPED = {
     "torchrun's options": {"PET_NPROC_PER_NODE": "8", "PET_RDZV_BACKEND": "c10d"},
     "elastic's": {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_USE_AGENT_STORE": "True"},
     "what tears lines": {"PYTHONUNBUFFERED": "1"},
-    "a backend that needs a kernel": {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
 }
 
 
@@ -45,7 +44,13 @@ def test_what_would_mislead_a_rank_is_left_out(name: str):
 
 
 RESULTS = {
-    "a backend that needs no kernel": ({"MPLBACKEND": "agg"}, "MPLBACKEND", "agg"),
+    "one's own backend": ({"MPLBACKEND": "agg"}, "MPLBACKEND", "agg"),
+    "a backend that needs a kernel": (
+        {"MPLBACKEND": "module://ipympl.backend_nbagg"},
+        "MPLBACKEND",
+        "module://matplotlib_inline.backend_inline",
+    ),
+    "no backend": ({}, "MPLBACKEND", "module://matplotlib_inline.backend_inline"),
     "one's own number of threads": ({"OMP_NUM_THREADS": "7"}, "OMP_NUM_THREADS", "7"),
     "one hash seed": ({}, "PYTHONHASHSEED", "0"),
     "one hash seed for random": ({"PYTHONHASHSEED": "random"}, "PYTHONHASHSEED", "0"),

@@ -17,12 +17,13 @@ SHARED = {
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "alone", "between", "collect", "completion", "config", "devices", "drawing", "environment",
-    "failure", "follow", "gpu", "handle", "interrupts", "keeping", "kerneldir",
-    "launch", "line", "magic", "metrics", "nvml", "obeying",
-    "options", "origin", "outcome", "overrides", "prepare", "run", "runs",
-    "script", "setups", "shell", "showing", "stacks", "standby", "standing", "start",
-    "views",
+    "alone", "between", "handle", "obeying", "origin", "standing",
+    "collect", "completion", "config", "devices", "displays", "drawing", "drift", "environment",
+    "failure", "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
+    "launch", "line", "magic", "metrics", "nvml",
+    "options", "outcome", "output", "overrides", "platforms", "prepare", "recorder", "run", "runs",
+    "sampler", "script", "setups", "shell", "showing", "stacks", "stall", "standby", "start",
+    "usage", "views", "waits", "watchers",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "elastic", "guard", "rendezvous", "scheduling", "worker")
 
@@ -90,7 +91,7 @@ def test_imports_point_one_way(name):
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        ("IPython", {"shell", "magic"}),
+        ("IPython", {"shell", "magic", "worker.display"}),
         ("anywidget", {"views.widget"}),
         ("traitlets", {"config", "views.widget"}),
         ("pynvml", {"nvml"}),

@@ -18,6 +18,7 @@ __all__ = [
     "names",
     "ranks",
     "restarts",
+    "title",
     "variable",
     "worker_count",
 ]
@@ -179,6 +180,15 @@ def _bad_variable(text: str) -> NoReturn:
 def folder(text: str) -> str:
     """Convert the folder of `--keep`."""
     return os.path.expanduser(text)
+
+
+def title(text: str) -> str:
+    """Convert `--name`."""
+    if not text.strip() or len(text) > 80:
+        raise OptionError(
+            "--name takes one to 80 characters. Write --name baseline, or --name 'two words'."
+        )
+    return text.strip()
 
 
 def interface(text: str) -> Literal["widget", "html", "plain"]:

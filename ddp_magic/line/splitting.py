@@ -10,13 +10,21 @@ import re
 
 from ddp_magic.errors import OptionError
 
-__all__ = ["pieces", "split", "unquote"]
+__all__ = ["joined", "pieces", "split", "unquote"]
 
 _QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 _PIECE = re.compile(
     rf"(?P<quoted>{_QUOTED})|(?P<space>(?:\\[ \t]*(?=\n|\Z)|\s)+)|(?P<other>.)", re.DOTALL
 )
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
+
+
+def joined(line: str, cell: str) -> tuple[str, str]:
+    """Take further lines of the cell into the magic's line while it ends in a backslash."""
+    while line.rstrip().endswith("\\") and cell:
+        more, _, cell = cell.partition("\n")
+        line = f"{line.rstrip()[:-1]} {more}"
+    return line, cell
 
 
 def split(line: str) -> tuple[list[str], str]:

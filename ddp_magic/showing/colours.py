@@ -12,7 +12,7 @@ from ddp_magic.views import escape
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["code_html", "tokens"]
+__all__ = ["code_html", "rules", "tokens"]
 
 _CLASSES: dict[Any, str] = {
     Token.Comment: "c",
@@ -29,6 +29,23 @@ _CLASSES: dict[Any, str] = {
     Token.Name.Builtin: "b",
 }
 """The kinds of token that have a colour of their own, the narrower first."""
+
+
+_RULES = """\
+.c{color:var(--jp-mirror-editor-comment-color,#6e7681);font-style:italic}
+.k{color:var(--jp-mirror-editor-keyword-color,#1f883d);font-weight:bold}
+.a{color:var(--jp-mirror-editor-atom-color,#9a63e8)}
+.s{color:var(--jp-mirror-editor-string-color,#e0323c)}
+.n{color:var(--jp-mirror-editor-number-color,#1f883d)}
+.d{color:var(--jp-mirror-editor-def-color,#1f7ae0)}
+.m{color:var(--jp-mirror-editor-meta-color,#9a63e8)}
+.b{color:var(--jp-mirror-editor-builtin-color,#21868f)}
+"""
+
+
+def rules(scope: str) -> str:
+    """Return the CSS of the colours, for code below what a selector chooses."""
+    return "".join(f"{scope} {rule}" for rule in _RULES.splitlines(keepends=True))
 
 
 def tokens(code: str) -> list[tuple[Any, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddp_magic.showing.colours import code_html
+from ddp_magic.showing.colours import code_html, rules
 from ddp_magic.views import escape
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ _COLUMNS = {
     "what": "what",
     "why": "why not by source",
 }
-_STYLE = """<style>
+_STYLE = (
+    """<style>
 .ddp-show.ddp-show{font-size:var(--jp-ui-font-size1,13px);line-height:1.5}
 .ddp-show.ddp-show code,.ddp-show.ddp-show pre{font-family:var(--jp-code-font-family,monospace);
   font-size:12px;border:0;color:inherit;overflow-wrap:anywhere}
@@ -48,15 +49,10 @@ _STYLE = """<style>
 .ddp-show.ddp-show ul{margin:2px 0 6px;padding-left:22px}
 .ddp-show.ddp-show pre{max-height:32em;overflow:auto;margin:4px 0;padding:2px 0 2px 10px;
   line-height:1.4;white-space:pre;border-left:2px solid var(--jp-border-color2,#8b949e66)}
-.ddp-show .c{color:var(--jp-mirror-editor-comment-color,#6e7681);font-style:italic}
-.ddp-show .k{color:var(--jp-mirror-editor-keyword-color,#1f883d);font-weight:bold}
-.ddp-show .a{color:var(--jp-mirror-editor-atom-color,#9a63e8)}
-.ddp-show .s{color:var(--jp-mirror-editor-string-color,#e0323c)}
-.ddp-show .n{color:var(--jp-mirror-editor-number-color,#1f883d)}
-.ddp-show .d{color:var(--jp-mirror-editor-def-color,#1f7ae0)}
-.ddp-show .m{color:var(--jp-mirror-editor-meta-color,#9a63e8)}
-.ddp-show .b{color:var(--jp-mirror-editor-builtin-color,#21868f)}
-</style>"""
+"""
+    + rules(".ddp-show")
+    + "</style>"
+)
 """The class stands twice to come before JupyterLab's own rules for tables and code."""
 _WIDE = {"name", "how", "size", "origin"}  # not broken
 _BARE = "background:none;padding:0"  # inline: a page's own rules for code are strong

@@ -56,7 +56,7 @@ def _imported(text: str) -> Iterator[str]:
             yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
-_NEVER = frozenset({"ddp_magic", "IPython", "ipykernel", "ipywidgets", "anywidget"})
+_NEVER = frozenset({"ddp_magic", "ipykernel", "ipywidgets", "anywidget"})
 
 
 def _is_installed(name: str) -> bool:

@@ -41,7 +41,7 @@ _ALSO_LATE = frozenset(
     }
 )
 """What else code may set after its imports, without any difference to before them."""
-_LATE_KINDS = ("NCCL_", "TORCH_NCCL_", "GLOO_")
+_LATE_KINDS = ("NCCL_", "TORCH_NCCL_", "TORCH_FR_", "GLOO_")
 """What NCCL and gloo read when a process group is made."""
 _STATUS = ("Umask:", "SigIgn:", "Groups:", "Seccomp:")
 _HANDLED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGTERM)

@@ -42,7 +42,7 @@ class View(Protocol):
 class Handle(Protocol):
     """An output of the cell that can be replaced."""
 
-    def update(self, data: Mapping[str, Any]) -> None:
+    def update(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
         """Replace the output by this mime bundle."""
         ...
 
@@ -50,8 +50,12 @@ class Handle(Protocol):
 class Display(Protocol):
     """How a view puts output below the cell; `shell.py` gives one, and so can a test."""
 
-    def show(self, data: Mapping[str, Any]) -> Handle:
+    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Handle:
         """Add an output to the cell from a mime bundle and return it."""
+        ...
+
+    def replace(self, name: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
+        """Replace what the notebook displays under an id of its own."""
         ...
 
     def write(self, text: str, *, stderr: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.views.pace import Pace
-from ddp_magic.views.wire import curve_news, facts, rank_news
+from ddp_magic.views.wire import curve_news, facts, progress, rank_news, sample
 
 if TYPE_CHECKING:
     from ddp_magic.metrics import Curves
@@ -19,10 +19,11 @@ OTHER_PERIOD = 0.5
 OTHER_LINES = 40
 CURVES_PERIOD = 0.5
 """Seconds between messages about curves."""
+PULSE_PERIOD = 0.4
+"""The same about progress and devices."""
 SNAPSHOT_LINES = 200
-
-
 ALL = -1
+"""As a rank: all of them."""
 
 
 class Feed:
@@ -56,6 +57,8 @@ class Feed:
         self._curves_at = 0.0
         self._curves: dict[str, tuple[int, int]] = {}
         self._counts: dict[str, int] = {}
+        self._pulse_at = 0.0
+        self._pulse_sent = (0, 0)
 
     def message(self, now: float) -> dict[str, Any] | None:
         """Return the next message; None where there is nothing to say or it is not time yet."""
@@ -85,6 +88,10 @@ class Feed:
             "ranks": ranks,
             "curves": _whole(self._picture.curves),
             "ghosts": self._ghosts,
+            "pulse": {
+                "progress": progress(self._picture),
+                "samples": [sample(devices) for devices in self._picture.recent.samples],
+            },
         }
 
     def _news(self, allowance: Allowance, now: float) -> dict[str, Any] | None:
@@ -94,7 +101,22 @@ class Feed:
             message["facts"] = facts(self._picture, now)
         if curves := self._new_curves(now):
             message["curves"] = curves
+        if pulse := self._new_pulse(now):
+            message["pulse"] = pulse
         return message if message["ranks"] or len(message) > 1 else None
+
+    def _new_pulse(self, now: float) -> dict[str, Any]:
+        picture = self._picture
+        versions = picture.progress_version, picture.devices_version
+        if versions == self._pulse_sent or now - self._pulse_at < PULSE_PERIOD:
+            return {}
+        before, self._pulse_sent, self._pulse_at = self._pulse_sent, versions, now
+        pulse: dict[str, Any] = {}
+        if versions[0] != before[0]:
+            pulse["progress"] = progress(picture)
+        if versions[1] != before[1] and picture.devices is not None:
+            pulse["samples"] = [sample(picture.devices)]
+        return pulse
 
     def _new_curves(self, now: float) -> list[dict[str, Any]]:
         picture = self._picture

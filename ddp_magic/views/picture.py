@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.events import (
     Detached,
+    Devices,
     Event,
     Metrics,
     Notice,
@@ -15,11 +16,13 @@ from ddp_magic.events import (
     RunEnded,
     RunStarted,
     RunState,
+    StacksTaken,
+    Stalled,
     StateChanged,
     WorkerExited,
     WorkerStarted,
 )
-from ddp_magic.metrics import Curves
+from ddp_magic.metrics import Curves, Peaks, Recent
 from ddp_magic.terminal import RankTerminal
 from ddp_magic.views import escape
 
@@ -47,12 +50,18 @@ class Picture:
         failed: Ranks that have failed in this attempt, not those that were ended with them.
         notices: The first ones and the last, `NOTICES` at most.
         ranks: The output of every rank that wrote something, and of the shown ones.
-        version: Rises with every change of what is above, but output.
+        version: Rises with every change of what is above, but output, and of the last two.
         output_version: Rises with every chunk of output.
         curves: The numbers that were reported.
         curves_version: Rises with every number.
         progress: How far the bar of the lowest rank that draws one has come; None before.
         progress_version: Rises with every drawing of that bar.
+        devices: The newest sample of GPUs and workers; None before the first.
+        recent: The samples of the last minutes.
+        peaks: The most that the run took.
+        devices_version: Rises with every sample.
+        stalled: Why the run seems to hang, in words; empty where it goes on.
+        stacks: Where every rank was when somebody asked last; empty where nobody has.
     """
 
     def __init__(self) -> None:
@@ -72,20 +81,17 @@ class Picture:
         self.curves_version = 0
         self.progress: Progress | None = None
         self.progress_version = 0
+        self.devices: Devices | None = None
+        self.recent = Recent()
+        self.peaks = Peaks()
+        self.devices_version = 0
+        self.stalled = ""
+        self.stacks = ""
         self._settled = 0.0
 
     def handle(self, event: Event) -> None:
         """Take an event in."""
-        if isinstance(event, OutputChunk):
-            self.rank(event.rank).feed(event.stream, event.data, event.skipped, event.time)
-            self.output_version += 1
-            return
-        if isinstance(event, Metrics):
-            self.curves.add(event)
-            self.curves_version += 1
-            return
-        if isinstance(event, Progress):
-            self._advance(event)
+        if self._often(event):
             return
         self.version += 1
         self.detached = self.detached or isinstance(event, Detached)
@@ -102,13 +108,38 @@ class Picture:
                 self.attempt, self.failed = attempt, []
             case WorkerExited():
                 self._leave(event)
+            case Stalled():
+                self.stalled = event.why
+            case StacksTaken():
+                self.stacks = event.text
             case RunEnded():
                 self.ended, self.state, self.reason, self.until = event, event.state, "", None
+                self.stalled = ""
                 for rank in self.ranks.values():
                     rank.finish()
                 self.output_version += 1
             case _:
                 pass
+
+    def _often(self, event: Event) -> bool:
+        """Take in what comes often and has a version of its own; return whether it was that."""
+        match event:
+            case OutputChunk():
+                self.rank(event.rank).feed(event.stream, event.data, event.skipped, event.time)
+                self.output_version += 1
+            case Metrics():
+                self.curves.add(event)
+                self.curves_version += 1
+            case Progress():
+                self._advance(event)
+            case Devices():
+                self.devices = event
+                self.recent.add(event)
+                self.peaks.add(event)
+                self.devices_version += 1
+            case _:
+                return False
+        return True
 
     def settle(self, now: float) -> None:
         """Let output become final by age; call it at every tick."""

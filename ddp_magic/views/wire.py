@@ -14,12 +14,13 @@ from ddp_magic.views import escape
 from ddp_magic.views.picture import workers
 
 if TYPE_CHECKING:
+    from ddp_magic.events import Devices
     from ddp_magic.metrics import Series
     from ddp_magic.screen import Line
     from ddp_magic.terminal import RankTerminal
     from ddp_magic.views.picture import Picture
 
-__all__ = ["curve_news", "facts", "rank_news"]
+__all__ = ["curve_news", "facts", "progress", "rank_news", "sample"]
 
 LINE = 1000
 """Characters of a line that are sent."""
@@ -39,6 +40,7 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
         "notices": [[escape.line(n.text), n.warning] for n in picture.notices],
         "summary": escape.line(ended.summary) if ended else "",
         "attempt": picture.attempt,
+        "stalled": escape.line(picture.stalled),
         "failed": picture.failed,
         "grace": None if picture.until is None else round(max(0.0, picture.until - now), 1),
         "can": ["stacks", "extend", *([] if picture.detached else ["background"])],
@@ -56,6 +58,35 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
             "shown": list(started.shown),
         }
     return said
+
+
+def progress(picture: Picture) -> tuple[str, float, float | None] | None:
+    """Return a bar's label, the part that is done, and the seconds that it expects to take."""
+    bar = picture.progress
+    if bar is None or not bar.total > 0:
+        return None
+    return escape.line(bar.label, 60), min(1.0, max(0.0, bar.done / bar.total)), bar.left
+
+
+def sample(devices: Devices) -> dict[str, Any]:
+    """Return what the run took of GPUs and machine at a moment."""
+    return {
+        "t": round(devices.time, 1),
+        "gpus": [
+            {
+                "label": escape.line(gpu.label, 60),
+                "used": gpu.used,
+                "total": gpu.total,
+                "busy": gpu.busy,
+                "kernel": gpu.kernel,
+            }
+            for gpu in devices.gpus[:ITEMS]
+        ],
+        "workers": [
+            {"rank": worker.rank, "cpu": round(worker.cpu, 2), "memory": worker.memory}
+            for worker in devices.workers[:ITEMS]
+        ],
+    }
 
 
 def rank_news(rank: int, terminal: RankTerminal, since: int, limit: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors, lifeline, stdio
 from ddp_magic.worker.changes import Changes
+from ddp_magic.worker.display import Displays
 from ddp_magic.worker.metrics import Reporter
 from ddp_magic.worker.program import NO_VALUE, Program
 from ddp_magic.worker.termination import Termination, die_of, ignore
@@ -42,6 +43,7 @@ class Rank:
         self.imported: set[str] = set()
         self.changes: Changes | None = None
         self.reporter = Reporter(run, self.rank)
+        self.displays = Displays(run, self.rank)
 
     def main(self) -> NoReturn:
         """Run the job and leave; never returns."""
@@ -58,10 +60,14 @@ class Rank:
         code, value = self.train()
         with contextlib.suppress(OSError):  # a full disk must not change how a run ends
             self.reporter.flush()
+        if code == 0:  # before a figure is saved: pyplot would open it again in the kernel
+            self.displays.end()
         if self.rank == 0:
             tell(self.run, ev="group", used=grouped())
             self.tell_imports()
             self.save(code, value)
+        if code:  # drawing takes time, and the guard gives it only so much
+            self.displays.end()
         if code == 0:
             self.part()
         tell(self.run, ev="done", code=code, **identity)
@@ -102,6 +108,7 @@ class Rank:
         """Run definitions and body; return the body's value."""
         self.set_device()
         self.reporter.begin()
+        self.displays.begin(self.job["displays"])
         self.program.define()
         self.imported = {*sys.modules}
         self.before = dict(self.program.namespace)

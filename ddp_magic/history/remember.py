@@ -1,0 +1,147 @@
+"""Runs in the kernel: a run that has ended -> its record."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import os
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic import __version__
+from ddp_magic.history.records import Metric, RunRecord
+from ddp_magic.history.store import Store, place
+from ddp_magic.masking import is_key, mask_line, mask_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from ddp_magic.events import RunEnded
+    from ddp_magic.history.seen import Seen
+    from ddp_magic.metrics import Series
+    from ddp_magic.prepare import Prepared
+
+__all__ = ["notebook", "remember", "writing"]
+
+POINTS = 100
+"""Of a curve; the run itself has a few hundred."""
+_TEXT = 200_000
+"""Characters of a module's text."""
+
+
+def writing(
+    plan: Prepared, seen: Seen, ended: RunEnded, space: dict[str, Any]
+) -> Callable[[], object]:
+    """Return what writes the record of a run that has ended, in whatever thread.
+
+    Args:
+        plan: What was prepared; its files are still there, and are read now.
+        seen: What the run's events told.
+        ended: The last of them.
+        space: The notebook's namespace.
+    """
+    module, body = _content(plan.run.main), _content(plan.run.body)
+
+    def write() -> int:
+        record = remember(plan, seen, ended, module=module, body=body, space=space)
+        return Store(place()).add(record)
+
+    return write
+
+
+def _content(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def remember(
+    plan: Prepared,
+    seen: Seen,
+    ended: RunEnded,
+    *,
+    module: str,
+    body: str,
+    space: Mapping[str, Any],
+) -> RunRecord:
+    """Return the record.
+
+    Args:
+        plan: What was prepared.
+        seen: What its events told.
+        ended: The last one.
+        module: The generated module's text, which has no key in it.
+        body: The cell's, likewise.
+        space: The notebook's namespace.
+    """
+    return RunRecord(
+        name=_line(plan.options.name),
+        note=_line(plan.options.note),
+        notebook=_line(notebook(os.environ, space)),
+        cell=plan.cell.label,
+        started=ended.time - ended.duration,
+        duration=round(ended.duration, 3),
+        state=str(ended.state),
+        summary=_line(ended.summary),
+        devices=plan.placement.labels,
+        overrides=tuple(_line(bound.shown) for bound in plan.bound),
+        metrics=tuple(_metrics(seen.curves.series)),
+        peaks=seen.peaks(),
+        versions=dict(_versions()),
+        module=_text(module),
+        body=_text(body),
+    )
+
+
+def notebook(environ: Mapping[str, str], space: Mapping[str, Any]) -> str:
+    """Return the notebook's path, where the server or VS Code tells it; else an empty text."""
+    path = environ.get("JPY_SESSION_NAME") or space.get("__vsc_ipynb_file__")
+    return path if isinstance(path, str) else ""
+
+
+def _metrics(series: Mapping[str, Series]) -> Iterable[Metric]:
+    for name, curve in series.items():
+        x, y = _thinned(curve)
+        yield Metric(
+            name=_line(name, 100),
+            x=x,
+            y=y,
+            last=math.nan if curve.last is None else curve.last,
+            low=min(curve.y, default=math.nan),
+            high=max(curve.y, default=math.nan),
+            count=curve.count,
+        )
+
+
+def _thinned(curve: Series) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return means of neighbours, each at the place of the last of them."""
+    each = math.ceil(len(curve.x) / POINTS) or 1
+    groups = [curve.y[at : at + each] for at in range(0, len(curve.y), each)]
+    x = [curve.x[min(at + each, len(curve.x)) - 1] for at in range(0, len(curve.x), each)]
+    # a file of shortest decimals is half as large
+    return (
+        tuple(float(f"{v:.9g}") for v in x),
+        tuple(float(f"{sum(group) / len(group):.6g}") for group in groups),
+    )
+
+
+@functools.cache
+def _versions() -> Mapping[str, str]:
+    """Return the versions; to look for a package that is not imported takes a while."""
+    found = {"ddp_magic": __version__, "Python": platform.python_version()}
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        found["torch"] = metadata.version("torch")
+    return found
+
+
+def _line(text: str, limit: int = 1000) -> str:
+    return mask_line(text[:limit], sure=True)
+
+
+def _text(text: str) -> str:
+    kept = text if len(text) <= _TEXT else text[:_TEXT].rpartition("\n")[0] + "\n# (cut here)\n"
+    return mask_text(kept) if is_key(kept) else kept
