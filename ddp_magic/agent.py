@@ -85,13 +85,13 @@ def _launch(run: RunDir, spec: dict[str, Any]) -> int:
 
 def _clean_up(run: RunDir) -> None:
     """Kill what the workers started; remove the directory too where the kernel is gone as well."""
+    from ddp_magic.leaving import remove_after_others
     from ddp_magic.processes import kill_marked, start_time, wait_gone
-    from ddp_magic.rundir import remove_runs
 
     kill_marked(run.path)
     owner = json.loads((run.path.parent / "owner.json").read_bytes())
     if not wait_gone([owner["pid"]], _TOGETHER) or start_time(owner["pid"]) != owner["start"]:
-        remove_runs(run.path.parent)
+        remove_after_others(run.path.parent)
 
 
 if __name__ == "__main__":

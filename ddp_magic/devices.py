@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from ddp_magic.errors import DeviceError, OptionError
 from ddp_magic.gpu import Gpu, Holder, Source
 from ddp_magic.gpu.build import torch_has_cuda
 from ddp_magic.gpu.occupancy import Occupancy, holders_of, kernel_memory, uses_cuda
+from ddp_magic.gpu.shortage import CPU_WORKERS, ONE_INSTANCE, ends, held, refuse
 from ddp_magic.gpu.visibility import ORDER_ADVICE, Visible, matching, visible
 from ddp_magic.line.conversions import worker_count
 
@@ -28,9 +29,7 @@ __all__ = [
     "torch_has_cuda",
 ]
 
-_CPU_WORKERS = 2
 _NO_CUDA = "the installed torch is built without CUDA"
-_ONE_INSTANCE = "CUDA gives a process one MIG instance only"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +49,11 @@ class Placement:
     labels: tuple[str, ...]
     notices: tuple[str, ...] = ()
 
+    @property
+    def uuids(self) -> tuple[str, ...]:
+        """The GPUs that the workers hold."""
+        return tuple(filter(None, self.env.get("CUDA_VISIBLE_DEVICES", "").split(",")))
+
 
 def choose(
     options: Options,
@@ -59,6 +63,7 @@ def choose(
     kernel_pid: int,
     cuda_build: bool | None,
     kernel_uses_cuda: bool | None = None,
+    claims: Mapping[str, str] | None = None,
 ) -> Placement:
     """Place the workers as the line asks.
 
@@ -69,6 +74,7 @@ def choose(
         kernel_pid: The kernel, whose own memory does not count as another's.
         cuda_build: Whether the workers' torch can use CUDA; None where that is not known.
         kernel_uses_cuda: Whether the kernel has CUDA open; looked up where not given.
+        claims: Which run of this notebook holds a GPU, by UUID; sharing that would be a slip.
 
     Raises:
         DeviceError: What was asked for is not there, not free or not usable.
@@ -76,14 +82,15 @@ def choose(
     environ = {**environ, **dict(options.env)}
     seen = _look(source, environ, cuda_build)
     opened = uses_cuda(kernel_pid) if kernel_uses_cuda is None else kernel_uses_cuda
-    occupancy = Occupancy(visible=seen, kernel_pid=kernel_pid, kernel_uses_cuda=opened)
+    occupancy = Occupancy(seen, kernel_pid, opened, claims or {})
     if options.devices:
         return _on(_exactly(options.devices, occupancy), occupancy)
     count = options.gpus or options.nproc or _default_count(environ)
     counted = isinstance(count, int)
     gpus = _first(count, occupancy) if counted else _all_free(occupancy)
     if not gpus and options.gpus is not None:
-        _refuse_count(f"--gpus {count}", count if counted else 1, occupancy)
+        number = count if counted else 1
+        refuse(f"--gpus {count}", number, _free(occupancy, number), occupancy)
     notice = "" if counted else _left_out(occupancy)
     return _on(gpus, occupancy, notice) if gpus else _on_cpu(count, occupancy)
 
@@ -129,14 +136,14 @@ def _all_free(occupancy: Occupancy) -> list[Gpu]:
 
 def _left_out(occupancy: Occupancy) -> str:
     busy = [gpu for gpu in occupancy.whole if not occupancy.is_free(gpu)]
-    return f"GPUs in use are left out: {_held(busy, occupancy)}." if busy else ""
+    return f"GPUs in use are left out: {held(busy, occupancy)}." if busy else ""
 
 
 def _exactly(names: Sequence[str], occupancy: Occupancy) -> list[Gpu]:
     """Return the GPUs of a `--devices` list in its order, whoever uses them."""
     option = f"--devices {','.join(names)}"
     if not occupancy.visible.gpus:
-        _refuse_count(option, len(names), occupancy)
+        refuse(option, len(names), [], occupancy)
     chosen: list[Gpu] = []
     for name in names:
         gpu = _called(name, option, occupancy)
@@ -145,11 +152,16 @@ def _exactly(names: Sequence[str], occupancy: Occupancy) -> list[Gpu]:
                 f"{option} names {occupancy.label(gpu)} twice, and a GPU takes one worker. "
                 "Keep one of its names."
             )
+        if gpu.uuid in occupancy.claims:
+            raise DeviceError(
+                f"{option}: {held([gpu], occupancy)}, which is still going on. "
+                f"{ends([gpu], occupancy)}"
+            )
         chosen.append(gpu)
     if len(chosen) > 1 and any(gpu.mig for gpu in chosen):
         raise DeviceError(
             f"{option} asks for several devices with a MIG instance among them, and "
-            f"{_ONE_INSTANCE}. Name one instance alone, or GPUs that are not divided."
+            f"{ONE_INSTANCE}. Name one instance alone, or GPUs that are not divided."
         )
     return chosen
 
@@ -174,42 +186,9 @@ def _called(name: str, option: str, occupancy: Occupancy) -> Gpu:
     raise DeviceError(f"{option}: {name} means {problem}{limit}. There is {there}.")
 
 
-def _refuse_count(option: str, count: int, occupancy: Occupancy) -> NoReturn:
-    """Say why there are fewer GPUs than were asked for, and what to do."""
-    seen = occupancy.visible
-    cpu = f"--nproc {max(count, _CPU_WORKERS)}"
-    if not seen.gpus:
-        raise DeviceError(
-            f"{option} asks for GPUs, and {seen.reason}. Write {cpu} to train on the CPU."
-        )
-    usable = occupancy.whole if count > 1 else seen.gpus
-    if len(usable) < count:
-        instances = f", and {_ONE_INSTANCE}" if len(seen.gpus) > len(usable) else ""
-        limit = "" if seen.limit is None else f", by CUDA_VISIBLE_DEVICES={seen.limit}"
-        fewer = f"--gpus {len(usable) or 1}"
-        raise DeviceError(
-            f"{option} asks for more GPUs than this kernel sees ({len(usable)}{limit}){instances}. "
-            f"Write {fewer}, or {cpu} to train on the CPU."
-        )
-    free = _free(occupancy, count)
-    busy = [gpu for gpu in usable if not occupancy.is_free(gpu)]
-    # to insist: the free ones first, then those with most memory left
-    insisted = [*free, *sorted(busy, key=lambda gpu: -gpu.free)][:count]
-    fewer = f"--gpus {len(free)}, " if free else ""
-    share = f"--devices {','.join(map(occupancy.option, insisted))} to share"
-    raise DeviceError(
-        f"{option} asks for more GPUs than are free ({len(free)} of {len(usable)}): "
-        f"{_held(busy, occupancy)}. Write {fewer}{share}, or {cpu} to train on the CPU."
-    )
-
-
-def _held(gpus: Sequence[Gpu], occupancy: Occupancy) -> str:
-    return "; ".join(f"{occupancy.label(gpu)} is held by {occupancy.held_by(gpu)}" for gpu in gpus)
-
-
 def _on(gpus: Sequence[Gpu], occupancy: Occupancy, notice: str = "") -> Placement:
     """Place one worker on each of these GPUs."""
-    shared = [f"{_held([gpu], occupancy)} as well." for gpu in gpus if not occupancy.is_free(gpu)]
+    shared = [f"{held([gpu], occupancy)} as well." for gpu in gpus if not occupancy.is_free(gpu)]
     own = [occupancy.own_notice(gpu) for gpu in gpus]
     return Placement(
         world_size=len(gpus),
@@ -222,15 +201,15 @@ def _on(gpus: Sequence[Gpu], occupancy: Occupancy, notice: str = "") -> Placemen
 def _on_cpu(count: int | str | None, occupancy: Occupancy) -> Placement:
     """Place the workers on the CPU; says why unless the line asked for no more than that."""
     seen = occupancy.visible
-    world_size = count if isinstance(count, int) else _CPU_WORKERS
+    world_size = count if isinstance(count, int) else CPU_WORKERS
     notices = [*seen.notices]
     if seen.gpus:
         busy = [gpu for gpu in seen.gpus if not occupancy.is_free(gpu)]
         free = len(_free(occupancy, world_size))
-        held = f": {_held(busy, occupancy)}" if busy else ""
+        holders = f": {held(busy, occupancy)}" if busy else ""
         notices.append(
             f"The {world_size} workers train on the CPU, because {free} of {len(seen.gpus)} GPUs "
-            f"can be used{held}."
+            f"can be used{holders}."
         )
     elif count is None:
         notices.append(f"The {world_size} workers train on the CPU: {seen.reason}.")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddp_magic.events import (
     Cleared,
     Displayed,
     Notice,
+    OutputChunk,
     RunEnded,
     RunStarted,
     RunState,
@@ -33,11 +35,15 @@ _LAG = 1 << 20
 class Drawing:
     """Hands events to the run's view; a view that fails must not take the training with it.
 
+    One thread at a time draws: that of the cell, and the one that follows a background run.
+
     Attributes:
         state: The run's state, as the events told it.
         colour: Whether the view draws colours.
         lag: Bytes of a stream that the view may be behind: all in a terminal, which shows every
             byte, less elsewhere, where a view shows the newest lines and should not take a core.
+        quiet: Whether the workers' output is not drawn: in a terminal it would run through the
+            line that somebody types while a run goes on in the background.
         seen: What the run's record in the history is made of.
     """
 
@@ -45,6 +51,8 @@ class Drawing:
         self.state = RunState.STARTING
         self.colour = kind != "plain" or shell.is_terminal
         self.lag = None if kind == "plain" and shell.is_terminal else _LAG
+        self.quiet = False
+        self._lock = threading.RLock()
         self.seen = Seen()
         self._shell = shell
         self._log_dir = ""
@@ -54,7 +62,7 @@ class Drawing:
     def show(self, event: Event) -> None:
         """Draw an event; a run that is being stopped does not go on running."""
         if isinstance(event, StateChanged):
-            if self.state == RunState.STOPPING:
+            if self.state == RunState.STOPPING and event.state != RunState.STOPPING:
                 return
             self.state = event.state
         elif isinstance(event, RunEnded):
@@ -62,9 +70,12 @@ class Drawing:
         elif isinstance(event, RunStarted):
             self._log_dir = event.log_dir
         elif isinstance(event, Displayed | Cleared):
-            self._exhibit(event)
+            if not self.quiet:
+                self._exhibit(event)
             return
         self.seen.take(event)
+        if self.quiet and isinstance(event, OutputChunk):
+            return
         self._safely(lambda: self._view.handle(event))
 
     def notice(self, text: str, *, warning: bool = False) -> None:
@@ -88,9 +99,16 @@ class Drawing:
             why = f"{type(error).__name__}: {error}"
             self.notice(f"An output of rank 0 could not be shown ({why}).", warning=True)
 
+    def bundle(self) -> dict[str, Any]:
+        """Return what shows the run once more, in another cell's output; from any thread."""
+        found: dict[str, Any] = {}
+        self._safely(lambda: found.update(self._view.bundle()))
+        return found
+
     def _safely(self, draw: Callable[[], None]) -> None:
         try:
-            draw()
+            with self._lock:
+                draw()
         except Exception as error:
             self._view = Blind()
             self._shell.write(

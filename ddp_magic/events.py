@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cleared",
+    "Detached",
     "Devices",
     "Displayed",
     "Event",
@@ -84,6 +85,13 @@ class StateChanged:
     """Why, in words for the user, as ``interrupted: 30 s to finish``; may be empty."""
     until: float | None = None
     """When what still runs will be killed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detached:
+    """The run goes on in the background: no cell waits for it, so no interrupt reaches it."""
+
+    time: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,6 +234,7 @@ class StacksTaken:
 Event: TypeAlias = (
     RunStarted
     | StateChanged
+    | Detached
     | WorkerStarted
     | WorkerExited
     | OutputChunk

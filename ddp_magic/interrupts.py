@@ -25,19 +25,28 @@ class Alarm:
 
     def __init__(self) -> None:
         self.count = 0
+        self._closed = False
+        self._lock = threading.RLock()  # a signal may come while its own thread rings
         self.fd, self._ring = os.pipe()
         os.set_blocking(self._ring, False)
 
     def ring(self) -> None:
         """Count one wish and wake the waiter."""
         self.count += 1
-        with contextlib.suppress(OSError):
-            os.write(self._ring, b"!")
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake the waiter without a wish; after `close` nobody waits."""
+        with self._lock, contextlib.suppress(OSError):
+            if not self._closed:
+                os.write(self._ring, b"!")
 
     def close(self) -> None:
         """Close both ends."""
-        os.close(self.fd)
-        os.close(self._ring)
+        with self._lock:
+            self._closed = True
+            os.close(self.fd)
+            os.close(self._ring)
 
 
 @contextlib.contextmanager

@@ -47,8 +47,13 @@ def check(line: Options, run: RunDir) -> None:
         )
 
 
-def keep(line: Options, run: RunDir) -> Path | None:
+def keep(line: Options, run: RunDir, cwd: str = "") -> Path | None:
     """Copy what can be run again or read; return where, None without --keep.
+
+    Args:
+        line: The line.
+        run: The run, which has ended.
+        cwd: The notebook's working directory when the run began; it may be another by now.
 
     Raises:
         PlaceError: It could not be written.
@@ -56,6 +61,7 @@ def keep(line: Options, run: RunDir) -> Path | None:
     target = place(line, run)
     if target is None:
         return None
+    target = cwd / target
     try:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in _KEPT:

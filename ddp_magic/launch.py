@@ -200,10 +200,17 @@ class Guard:
         self._command("X")
         self._close()
 
-    def end(self) -> None:
-        """Kill what runs, wait for the guard to remove this kernel's directory, and reap it."""
+    def hang_up(self) -> None:
+        """Let the guard know that the kernel is gone: it kills what runs, and leaves.
+
+        The last of several removes the kernel's directory, and each waits for that of the others.
+        """
         self._process.send_signal(signal.SIGCONT)
         self._close()
+
+    def end(self) -> None:
+        """Kill what runs, wait for the guard to leave, and reap it."""
+        self.hang_up()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(15)
 

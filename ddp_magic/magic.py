@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ddp_magic.launch import LaunchSpec
-    from ddp_magic.run import Run
 
 __all__ = ["DdpMagics", "load", "unload"]
 
@@ -133,10 +132,9 @@ class DdpMagics(Magics):
     @line_magic
     @_usage
     def ddp_status(self, _line: str = "") -> None:
-        """Say what the current run does, or what the last one came to, and what waits."""
-        run = self.runs.current or self.runs.last
-        told = "Nothing has run yet." if run is None else run.status(time.time())
-        self.front.write(f"{told}\n{self.standby.status()}\n")
+        """Say what every run does that goes on, what the last one came to, and what waits."""
+        lines = [*self.runs.status(time.time()), self.standby.status()]
+        self.front.write("\n".join(lines) + "\n")
 
     @line_magic
     @_usage
@@ -156,28 +154,32 @@ class DdpMagics(Magics):
 
     @line_magic
     @_usage
-    def ddp_stop(self, _line: str = "") -> None:
-        """Interrupt the current run; a second time kills it.
+    def ddp_stop(self, line: str = "") -> None:
+        """Interrupt the newest run, or another (``%ddp_stop run-3``); a second time kills it.
 
         A cell that blocks keeps other cells waiting, so use this from a subshell console
         (JupyterLab: right-click, New Subshell Console), or press Stop.
         """
-        self._current().stop()
+        self.runs.find(line.strip()).stop()
 
     @line_magic
     @_usage
-    def ddp_stacks(self, _line: str = "") -> None:
-        """Show where every rank is, in notebook lines; works while ranks hang in a collective."""
-        self.front.write(self._current().stacks() + "\n")
+    def ddp_stacks(self, line: str = "") -> None:
+        """Show where every rank is, in notebook lines; works while ranks hang in a collective.
+
+        Of the newest run that goes on, or of that of a name: ``%ddp_stacks run-3``.
+        """
+        self.front.write(self.runs.find(line.strip()).stacks() + "\n")
 
     @line_magic
     @_usage
     def ddp_output(self, line: str) -> Any:
-        """Fetch a variable that the last run's cell bound in rank 0: ``%ddp_output model``."""
-        if self.runs.results is None:
-            raise UserError("No run has left anything yet. Run a %%ddp cell first.")
-        name = line.strip()
-        value = self.runs.results.fetch(name)
+        """Fetch a variable that the last run's cell bound in rank 0: ``%ddp_output model``.
+
+        ``%ddp_output model run-3`` has that of another run, until the next one begins.
+        """
+        name, _, run = line.strip().partition(" ")
+        value = self.runs.left(run.strip()).fetch(name)
         self.front.bind({name: value})
         return value
 
@@ -202,11 +204,6 @@ class DdpMagics(Magics):
         from ddp_magic.start import likely
 
         return likely(size, self.settings.nproc)
-
-    def _current(self) -> Run:
-        if self.runs.current is None:
-            raise UserError("No run is going on. %ddp_status tells what the last one came to.")
-        return self.runs.current
 
 
 _loaded: dict[int, DdpMagics] = {}

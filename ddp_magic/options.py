@@ -68,6 +68,10 @@ class Options:
         help="Whose output is shown: ranks, or all; 0 if not given. All are kept in logs.",
         convert=conversions.ranks, choices=("all",),
     )  # fmt: skip
+    background: bool = option(
+        False, "-b", "--background",
+        help="Give the cell back at once: its value is the run, to wait for, ask or stop.",
+    )  # fmt: skip
     name: str = option(
         "", "--name", metavar="NAME",
         help="Names the run, to find it again in %ddp_runs.",

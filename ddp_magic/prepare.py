@@ -14,7 +14,7 @@ from ddp_magic.nvml import Nvml
 from ddp_magic.options import check_ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ddp_magic.collect import Definitions, Reached
     from ddp_magic.collect.notebook import Cell
@@ -52,12 +52,15 @@ class Prepared:
     shown: tuple[int, ...]
 
 
-def place(options: Options, nproc: int | None) -> Placement:
+def place(
+    options: Options, nproc: int | None, claims: Mapping[str, str] | None = None
+) -> Placement:
     """Choose where the workers run.
 
     Args:
         options: The line.
         nproc: How many there are where the line does not say; None leaves that to the machine.
+        claims: Which GPUs runs of this notebook hold, as `devices.choose` has it.
 
     Raises:
         UserError: What was asked for is not there, or the machine does not let us.
@@ -70,6 +73,7 @@ def place(options: Options, nproc: int | None) -> Placement:
         environ={**os.environ, **own},
         kernel_pid=os.getpid(),
         cuda_build=devices.torch_has_cuda(),
+        claims=claims,
     )
     check_ranks(options, placement.world_size)
     return placement

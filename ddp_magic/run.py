@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic import failure, interrupts, keeping, outcome, stacks
+from ddp_magic import alone, failure, interrupts, keeping, outcome
 from ddp_magic.drawing import Drawing
-from ddp_magic.events import RunStarted, RunState, StateChanged
+from ddp_magic.events import Metrics, RunStarted
 from ddp_magic.follow import Follower
+from ddp_magic.handle import RunHandle
 from ddp_magic.history.remember import writing
 from ddp_magic.prepare import place, prepare
+from ddp_magic.standing import Standing
 from ddp_magic.start import Start
 from ddp_magic.watchers import Watchers
 
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ddp_magic.collect.notebook import Cell
-    from ddp_magic.launch import Guard
     from ddp_magic.options import Options
     from ddp_magic.prepare import Prepared
     from ddp_magic.runs import Runs
@@ -30,14 +32,17 @@ __all__ = ["Run"]
 
 _TICK = 0.05
 """Seconds between two looks at the logs; the guard's news comes at once."""
+_WAITS = "--background: nobody would see the run here after its cell, so the cell waits for it."
 
 
-class Run:
-    """One use of %%ddp; `execute` blocks until it is over.
+class Run(Standing):
+    """One use of %%ddp; `execute` blocks until it is over, or until it goes on in the background.
+
+    What can be refused is done before any process starts, in the cell, since it reads the notebook.
+    What comes after that reads the run's directory only, and may move to another thread (`alone`):
+    at once with --background, or when somebody presses "Send to background".
 
     Attributes:
-        started: When, seconds since the epoch.
-        plan: What was prepared.
         marks: When each step was done, seconds since the epoch.
     """
 
@@ -51,25 +56,17 @@ class Run:
         *,
         entered: float,
     ) -> None:
-        self.line = line
-        self.cell = cell
-        self.shell = shell
+        super().__init__(line, cell, shell, entered)
         self.runs = runs
-        self.started = entered
+        self.keeper = keeper
         self.marks = {"entered": entered, "parsed": time.time()}
-        self._keeper = keeper
-        self.alarm = interrupts.Alarm()
-        self.plan: Prepared
-        self._guard: Guard | None = None
-        self._obeyed = 0
-        self._wanted_out = False
-        self._ended: float | None = None
-        self._stopping_since: float | None = None
-        self._why_stopped = ""
         self._oom_kills = failure.oom_kills()
 
     def execute(self) -> Any:
         """Run the cell on its workers; return the value of its last expression in rank 0.
+
+        Returns:
+            That, or with --background and where the run goes on without the cell, a `RunHandle`.
 
         Raises:
             UserError: It was refused; nothing was started and nothing is left.
@@ -77,28 +74,32 @@ class Run:
             RunStopped: It was interrupted or timed out; what came back is bound.
         """
         with ExitStack() as stack:
-            stack.callback(self.alarm.close)
-            self.runs.check_free()
-            self.plan = stack.enter_context(self._prepared())
-            stack.enter_context(self.runs.going(self))
-            stack.enter_context(interrupts.caught(self.alarm))
-            self._open_view()
-            stack.callback(self._watchers.close)
-            guard = stack.enter_context(self._launched())
-            self._follow(guard)
-            if self._stopping_since is None and self._start.renewed():
-                guard = stack.enter_context(self._launched())
-                self._follow(guard)
-            return self._end(guard)
+            stack.callback(self._obeying.alarm.close)
+            with self.runs.preparing:
+                self.plan = stack.enter_context(self._prepared())
+                stack.enter_context(self.runs.hold(self))
+            with interrupts.caught(self._obeying.alarm), stack.pop_all() as held:
+                self._open_view()
+                held.callback(self.watchers.close)
+                held.enter_context(self._launched())
+                if not self.follow(held):
+                    alone.go_on(self, held)
+                    return RunHandle(self)
+                value = self.end()
+        if not self.line.background:
+            return value
+        self.future.set_result(value)
+        return RunHandle(self)  # as where it did not wait: the cells below are the same
 
     # -- before ---------------------------------------------------------------------------------
 
     @contextmanager
     def _prepared(self) -> Generator[Prepared]:
         """Prepare the run's directory; leave of it nothing if refused, and only logs at the end."""
-        placement = place(self.line, self._keeper.config.nproc)
-        self._start = Start(self.line, placement, self.shell, self.runs, self._keeper)
+        placement = place(self.line, self.keeper.config.nproc, self.runs.claims())
+        self._start = Start(self.line, placement, self.shell, self.runs, self.keeper)
         self._mark("placed")
+        cwd = os.getcwd()
         try:
             run = self._start.run
             plan = prepare(self.line, self.cell, self.shell, run, placement, mark=self._mark)
@@ -110,16 +111,16 @@ class Run:
         try:
             yield plan
         finally:
-            if self._guard is None:
+            if self.guard is None:
                 self._start.undo()
             else:
-                keeping.keep(self.line, plan.run)
+                keeping.keep(self.line, plan.run, cwd)
                 plan.run.clean()
 
     def _open_view(self) -> None:
-        self._watchers = Watchers(self.plan.placement)
-        self._drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self)
-        self._drawing.show(
+        self.watchers = Watchers(self.plan.placement)
+        self.drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self)
+        self.drawing.show(
             RunStarted(
                 time=self.started,
                 run_id=self.plan.run.run_id,
@@ -132,19 +133,21 @@ class Run:
                 shown=self.plan.shown,
             )
         )
+        if self.line.background and not self._wanted_out:
+            self.drawing.notice(_WAITS)
         for text in (*self.plan.placement.notices, *self.plan.definitions.notes):
-            self._drawing.notice(text)
+            self.drawing.notice(text)
 
     @contextmanager
-    def _launched(self) -> Generator[Guard]:
+    def _launched(self) -> Generator[None]:
         """Start everything; whatever happens meanwhile, leave no process."""
         size = self.plan.placement.world_size
-        self._follower = Follower(self.plan.run, size, self._drawing.lag, self.plan.shown)
-        guard = self._guard = self._start.launch(self.plan, colour=self._drawing.colour)
+        self._follower = Follower(self.plan.run, size, self.drawing.lag, self.plan.shown)
+        guard = self.guard = self._start.launch(self.plan, colour=self.drawing.colour)
         self.runs.watch_over(guard)
         self._mark("handed over")
         try:
-            yield guard
+            yield
         finally:
             while not self._follower.ended and not guard.lost:
                 guard.kill()
@@ -153,100 +156,78 @@ class Run:
 
     # -- meanwhile ------------------------------------------------------------------------------
 
-    def _follow(self, guard: Guard) -> None:
-        """Show what happens and obey wishes to stop, until nothing of the run is left."""
+    def follow(self, held: ExitStack) -> bool:
+        """Show what happens and obey wishes to stop, until nothing of the run is left.
+
+        Returns:
+            Whether it has ended; False where the cell is to go on without it.
+        """
+        while self._watch():
+            if self._obeying.since is not None or not self._start.renewed():
+                return True
+            held.enter_context(self._launched())
+        return False
+
+    def _watch(self) -> bool:
+        """Do the same for the processes that were started last."""
+        guard = self.guard
+        assert guard is not None
         while not self._follower.ended and not guard.lost:
-            guard.wait(_TICK, self.alarm.fd)
+            if self.blocking and self._wanted_out:
+                return False
+            guard.wait(_TICK, self._obeying.alarm.fd)
             self._look()
-            self._obey(guard)
+            self._obeying.obey(guard, self.drawing, self.stacks)
         self._look()
+        return True
 
     def _look(self) -> None:
-        for event in self._watchers.watch(self._follower.read()):
-            self._drawing.show(event)
-        self._drawing.tick()
-
-    def _obey(self, guard: Guard) -> None:
-        """Interrupt on the first wish to stop, kill on the second; interrupt when time is up."""
-        if self.alarm.count > self._obeyed:
-            self._obeyed = self.alarm.count
-            if self._stopping_since is None:
-                self._interrupt(guard, "interrupted")
-            else:
-                guard.kill()
-        limit = self.line.timeout
-        if limit and self._stopping_since is None and time.time() - self.started > limit:
-            found = self.stacks()
-            self._interrupt(guard, f"--timeout: {limit:g} s are over", found)
-
-    def _interrupt(self, guard: Guard, reason: str, stacks_then: str = "") -> None:
-        self._why_stopped = "\n\n".join(filter(None, [reason, stacks_then]))
-        grace = f"{reason}; {self.line.grace:g} s to finish, a second interrupt kills"
-        self._drawing.show(StateChanged(time=time.time(), state=RunState.STOPPING, reason=grace))
-        self._stopping_since = time.time()
-        guard.interrupt()
-
-    def stop(self) -> None:
-        """Interrupt the run, or kill it when it was interrupted before; from any thread."""
-        self.alarm.ring()
-
-    def extend(self, seconds: float) -> None:
-        """Give a run that is being stopped so much longer; from any thread."""
-        if self._guard is not None and self._stopping_since is not None:
-            self._guard.extend(round(seconds))
-
-    def background(self) -> None:
-        """Let the cell that blocks at the run go on without it; from any thread."""
-        self._wanted_out = True
-
-    def stacks(self) -> str:
-        """Return every rank's stacks; from any thread."""
-        if self._guard is None:
-            return "No worker has been started yet."
-        size = self.plan.placement.world_size
-        return self._watchers.tell(stacks.take(self.plan.run, self._guard, size))
-
-    def status(self, now: float) -> str:
-        """Return one line on what it does or came to."""
-        size = self.plan.placement.world_size
-        took = (self._ended or now) - self.started
-        name = f"{self.plan.run.run_id} ({self.cell.label}, {size} workers)"
-        return f"{name}: {self._drawing.state}, {took:.1f} s"
+        starting = self.starting
+        for event in self.watchers.watch(self._follower.read()):
+            if isinstance(event, Metrics):
+                self.curves.add(event)
+            self.drawing.show(event)
+        self.drawing.tick()
+        if not self.blocking:
+            self.origin.beat()
+            if starting and not self.starting:
+                self.keeper.cell_ended()  # the next workers' imports do not delay these any more
 
     def _mark(self, step: str) -> None:
         self.marks[step] = time.time()
 
     # -- at the end -----------------------------------------------------------------------------
 
-    def _end(self, guard: Guard) -> Any:
+    def end(self) -> Any:
         """Bind what came back, draw the record, return the value or raise."""
+        assert self.guard is not None
         self._mark("ended")
         found = outcome.judge(
             self.plan,
             self._follower.ending,
-            lost=guard.lost and not self._follower.ended,
-            why_stopped=self._why_stopped,
-            stopping_since=self._stopping_since,
+            lost=self.guard.lost and not self._follower.ended,
+            why_stopped=self._obeying.why,
+            stopping_since=self._obeying.since,
             oom_kills=self._oom_kills,
             user_ns=self.shell.user_ns,
         )
-        self.runs.results = found.results
-        self._keeper.learn(self.plan.run)
+        self.results = found.results
+        self.keeper.learn(self.plan.run)
         self._mark("loaded")
         values = found.results.outputs
-        self.shell.bind(values)
+        later = self._bind(values)
         value = found.results.value() if found.error is None else None
         for notice in found.notices:
-            self._drawing.notice(notice, warning=True)
-        for notice in found.results.notices:
-            self._drawing.notice(notice)
+            self.drawing.notice(notice, warning=True)
+        for notice in (*found.results.notices, *later):
+            self.drawing.notice(notice)
         self._ended = time.time()
         ended = found.event(self.started, tuple(values))
-        record = writing(self.plan, self._drawing.seen, ended, self.shell.user_ns)
-        if self._keeper.config.history and (told := self.runs.history.begin(record)):
-            self._drawing.notice(told, warning=True)
-        self._drawing.show(ended)
-        self._drawing.close()
+        record = writing(self.plan, self.drawing.seen, ended, self.shell.user_ns)
+        if self.keeper.config.history and (told := self.runs.history.begin(record)):
+            self.drawing.notice(told, warning=True)
+        self.drawing.show(ended)
+        self.drawing.close()
         self._mark("done")
         if found.error is not None:
             raise found.error

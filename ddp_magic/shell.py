@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from IPython.core.completer import SimpleCompletion, completion_matcher
 from IPython.utils.PyColorize import theme_table
 
+from ddp_magic.between import Between
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
+from ddp_magic.line.whole import below, ddp_line, magic_first
+from ddp_magic.origin import Origin
 from ddp_magic.output import Output, publish
 from ddp_magic.setups import Setups, attach
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
-    from IPython.core.interactiveshell import ExecutionInfo, InteractiveShell
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
     from ddp_magic.collect.setup import Setup
 
@@ -37,25 +40,28 @@ class Shell:
     Attributes:
         cells: What ran, as far as a run has looked at it.
         setup_cells: The %%ddp_setup cells.
+        between: Binds names between cells.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self.cells = Cells(self)
         self.setup_cells = Setups(self, shell.transform_cell, shell.user_ns_hidden)
+        self.between = Between(self.bind)
         self._raw = ""
         self._undo = ExitStack()
-        shell.events.register("pre_run_cell", self._before_cell)
-        self._undo.callback(shell.events.unregister, "pre_run_cell", self._before_cell)
+        self._undo.callback(self.between.flush)
+        self._on("pre_run_cell", self._before_cell)
+        self._on("post_run_cell", self._after_cell)
         self._undo.callback(attach(self.setup_cells, shell))
 
     def listen(self, complete: Callable[[str, str, dict[str, Any], str], list[str]]) -> None:
         """Complete %%ddp lines, and tolerate comment lines above one."""
 
         def match(context: CompletionContext) -> SimpleMatcherResult:
-            line = _ddp_line(context)
+            line = ddp_line(context)
             word = re.split(r"[\s,={$]", line)[-1]
-            offered = complete(line, word, self.user_ns, _below(context)) if line else []
+            offered = complete(line, word, self.user_ns, below(context)) if line else []
             return {
                 "completions": [SimpleCompletion(text=each) for each in offered],
                 "matched_fragment": word,
@@ -65,7 +71,7 @@ class Shell:
 
         register = completion_matcher(identifier="ddp_magic", api_version=2)
         self._add(self._shell.Completer.custom_matchers, register(match))
-        self._add(self._shell.input_transformers_cleanup, _magic_first)
+        self._add(self._shell.input_transformers_cleanup, magic_first)
 
     def _add(self, listed: list[Any], item: object) -> None:
         listed.append(item)
@@ -75,8 +81,16 @@ class Shell:
         """Take back what was registered."""
         self._undo.close()
 
+    def _on(self, event: str, act: Callable[[Any], None]) -> None:
+        self._shell.events.register(event, act)
+        self._undo.callback(self._shell.events.unregister, event, act)
+
     def _before_cell(self, info: ExecutionInfo) -> None:
         self._raw = info.raw_cell or ""
+        self.between.cell_begins(info)
+
+    def _after_cell(self, result: ExecutionResult | None) -> None:
+        self.between.cell_ended(result and result.info)
 
     # -- the notebook ---------------------------------------------------------------------------
 
@@ -135,6 +149,10 @@ class Shell:
 
     # -- the display ----------------------------------------------------------------------------
 
+    def origin(self) -> Origin:
+        """Return the running cell, as the place of what a thread shows later."""
+        return Origin(self._shell.display_pub)
+
     def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> Output:
         """Add an output to the cell and return it."""
         return Output(self._shell, data, metadata)
@@ -162,7 +180,7 @@ class Shell:
     @property
     def is_terminal(self) -> bool:
         """Whether `write` reaches a terminal."""
-        return not self._in_kernel and sys.stdout.isatty()
+        return not self.in_kernel and sys.stdout.isatty()
 
     @property
     def kernel_id(self) -> str:
@@ -180,9 +198,19 @@ class Shell:
         nbconvert, papermill and `jupyter run` do not. VS Code names it in a form of its own.
         """
         wanted = os.environ.get("DDP_MAGIC_UI", "")
-        if wanted in ("widget", "html", "plain"):
-            return wanted
-        if not self._in_kernel or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
+        return wanted if wanted in ("widget", "html", "plain") else self._found
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody sees what a cell shows after its end.
+
+        A terminal shows it; nbclient and its like close the cell, and at the end the kernel.
+        """
+        return not self.in_kernel or self._found != "plain" or self.ui != "plain"
+
+    @property
+    def _found(self) -> Ui:
+        if not self.in_kernel or os.environ.get("KAGGLE_KERNEL_RUN_TYPE") == "Batch":
             return "plain"
         if "google.colab" in sys.modules:
             return "html"
@@ -192,7 +220,8 @@ class Shell:
         return "widget" if cell else "plain"
 
     @property
-    def _in_kernel(self) -> bool:
+    def in_kernel(self) -> bool:
+        """Whether this is a Jupyter kernel."""
         return getattr(self._shell, "kernel", None) is not None
 
     @property
@@ -200,30 +229,3 @@ class Shell:
         """The message that runs the cell."""
         kernel: Any = getattr(self._shell, "kernel", None)
         return kernel.get_parent() or {}
-
-
-def _ddp_line(context: CompletionContext) -> str:
-    """Return the %%ddp line up to the cursor; empty where the cursor is not on it."""
-    above = context.full_text.split("\n")[: context.cursor_line]
-    lines = _magic_first([*above, context.text_until_cursor])
-    if not re.match(r"%%ddp\s", lines[0]) or not all(n.endswith("\\") for n in lines[:-1]):
-        return ""
-    return " ".join([*(line[:-1] for line in lines[:-1]), lines[-1]])
-
-
-def _below(context: CompletionContext) -> str:
-    """Return the cell below the %%ddp line that the cursor is on."""
-    lines = context.full_text.split("\n")[context.cursor_line :]
-    while lines and lines[0].endswith("\\"):
-        del lines[0]
-    return "\n".join(lines[1:])
-
-
-def _magic_first(lines: list[str]) -> list[str]:
-    """Drop comments and blank lines above ``%%ddp``, where IPython takes no cell magic."""
-    for number, line in enumerate(lines):
-        if line.startswith("%%ddp") and line[5:6] in ("", " ", "\t", "\n"):
-            return lines[number:]
-        if line.strip() and not line.startswith("#"):
-            break
-    return lines

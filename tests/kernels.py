@@ -21,11 +21,16 @@ _PATIENCE = 90.0
 
 
 class Kernel:
-    """One kernel with one client."""
+    """One kernel with one client.
+
+    Attributes:
+        page: Whether cells are sent as a page sends them, naming the cell.
+    """
 
     def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
         self.manager = manager
         self.client = client
+        self.page = False
 
     @property
     def pid(self) -> int:
@@ -39,6 +44,8 @@ class Kernel:
             "execute_request", {"code": code, "silent": False, "store_history": True}
         )
         message["header"].update(header)
+        if self.page:
+            message["metadata"]["cellId"] = message["header"]["msg_id"]
         self.client.shell_channel.send(message)
         return message["header"]["msg_id"]
 

@@ -102,6 +102,7 @@ def place(
     *,
     cuda_build: bool | None = True,
     kernel_uses_cuda: bool = False,
+    claims: dict[str, str] | None = None,
 ) -> Placement:
     return choose(
         parse(line),
@@ -110,6 +111,7 @@ def place(
         kernel_pid=KERNEL,
         cuda_build=cuda_build,
         kernel_uses_cuda=kernel_uses_cuda,
+        claims=claims,
     )
 
 
@@ -528,6 +530,60 @@ def test_what_cannot_be_had_is_refused_with_what_to_do(case: Refused) -> None:
         )
 
     assert str(caught.value) == case.message
+
+
+CLAIMED = {gpu(0).uuid: "run-3", gpu(2).uuid: "run-4"}
+
+
+def test_gpus_of_other_runs_of_the_notebook_are_taken_before_the_driver_names_their_workers() -> (
+    None
+):
+    for line, expected in {"--gpus 1": (1,), "--gpus 2": (1, 3), "": (1, 3)}.items():
+        placed = place(line, FOUR, claims=CLAIMED)
+        assert placed.uuids == tuple(gpu(index).uuid for index in expected), line
+    assert place("--nproc 3", FOUR, claims=CLAIMED).uuids == ()
+    assert place("--devices 1", FOUR, claims=CLAIMED).uuids == (gpu(1).uuid,)
+
+
+HELD = (
+    "cuda:0 NVIDIA H200 is held by run-3 of this notebook; cuda:2 NVIDIA H200 is held by run-4 of "
+    "this notebook"
+)
+WAIT = "Wait until run-3 or run-4 has ended, or stop it: %ddp_stop run-3 or %ddp_stop run-4."
+
+
+COLLIDE = {
+    "--gpus 3": (
+        f"--gpus 3 asks for more GPUs than are free (2 of 4): {HELD}. Write --gpus 2, or --nproc 3 "
+        f"to train on the CPU. {WAIT}"
+    ),
+    "--gpus 4": (
+        f"--gpus 4 asks for more GPUs than are free (2 of 4): {HELD}. Write --gpus 2, or --nproc 4 "
+        f"to train on the CPU. {WAIT}"
+    ),
+    "--devices 1,0": (
+        "--devices 1,0: cuda:0 NVIDIA H200 is held by run-3 of this notebook, which is still going "
+        "on. Wait until run-3 has ended, or stop it: %ddp_stop run-3."
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "told"), COLLIDE.items(), ids=COLLIDE)
+def test_a_run_that_collides_with_another_of_the_notebook_is_refused(line: str, told: str) -> None:
+    with pytest.raises(DeviceError) as refused:
+        place(line, FOUR, claims=CLAIMED)
+
+    assert str(refused.value) == told
+
+
+def test_a_gpu_of_another_run_of_the_notebook_is_not_offered_to_be_shared() -> None:
+    with pytest.raises(DeviceError) as refused:
+        place("--gpus 2", Machine(gpu(0), gpu(1, ALICE)), claims=CLAIMED)
+
+    assert str(refused.value).endswith(
+        "cuda:1 NVIDIA H200 is held by python (pid 42, alice, 31.0 GiB). Write --nproc 2 to train "
+        "on the CPU. Wait until run-3 has ended, or stop it: %ddp_stop run-3."
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ddp_magic"
 
 SHARED = {
-    "documents", "errors", "events", "futures", "masking", "memory", "news", "pickling",
+    "documents", "errors", "events", "futures", "leaving", "masking", "memory", "news", "pickling",
     "processes", "removal", "reporting", "rundir", "runpaths", "samples", "sourcemap",
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
+    "alone", "between", "handle", "obeying", "origin", "standing",
     "collect", "completion", "config", "devices", "displays", "drawing", "drift", "environment",
     "failure", "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "metrics", "nvml",

@@ -518,8 +518,8 @@ def test_the_table_has_two_columns_in_every_row() -> None:
 
 def test_every_option_is_one_typed_field_and_nothing_else_is_declared() -> None:
     assert list(flags()) == [
-        "gpus", "devices", "nproc", "output", "rank", "name", "restarts", "timeout", "grace", "env",
-        "keep", "cold", "show", "ui", "torchrun",
+        "gpus", "devices", "nproc", "output", "rank", "background", "name", "restarts", "timeout",
+        "grace", "env", "keep", "cold", "show", "ui", "torchrun",
     ]  # fmt: skip
 
 

@@ -110,6 +110,26 @@ def test_a_bar_is_live_and_control_c_stops_in_two_stages(terminal, tmp_path):
     terminal.find("('the shell goes on', 2)")
 
 
+@pytest.mark.workers
+def test_a_run_in_the_background_says_how_it_ends_and_leaves_the_prompt_alone(terminal, tmp_path):
+    go = tmp_path / "go"
+    terminal.run(
+        "%%ddp --nproc 1 --background -o done\nimport os, time\nprint('not drawn')\n"
+        f"while not os.path.exists({str(go)!r}): time.sleep(0.02)\ndone = 1 + 1"
+    )
+    terminal.find("run-1 (Cell In[2], 1 worker): starting in the background")
+    terminal.find("In [3]:")
+    terminal.run("run = _; 'meanwhile'")
+    terminal.find("'meanwhile'\r\n")
+    terminal.find("In [4]:")
+    go.touch()
+    told = terminal.find("· in the notebook: done")
+    assert "%%ddp run-1 succeeded in " in told
+    assert "not drawn" not in told
+    terminal.run("run.wait(), done, run.logs()")
+    terminal.find("('succeeded', 2, 'not drawn\\n')")
+
+
 def test_tab_completes_a_line_and_a_question_mark_shows_its_options(terminal):
     terminal.run("%%ddp?")
     terminal.find("--torchrun")

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from ddp_magic import views
-from ddp_magic.events import RunState, StateChanged
+from ddp_magic.events import Detached, RunState, StateChanged
 from ddp_magic.rundir import RunDir
 from ddp_magic.views import logfile, page
 from ddp_magic.views.html import HtmlView
@@ -189,10 +189,39 @@ def test_the_code_that_goes_to_the_page_with_every_run_is_small():
 
 
 def test_old_panels_are_closed_and_the_last_stay_open(view, display):
-    panels = [view._panel]
-    panels += [WidgetView(display, FakeControls())._panel for _ in range(KEPT_PANELS + 1)]
+    later = [WidgetView(display, FakeControls()) for _ in range(KEPT_PANELS + 1)]
+    for each in later:
+        each.close()
+    assert [v._panel.comm is None for v in (view, *later)] == [False, True, False, False, False]
 
-    assert [panel.comm is None for panel in panels] == [True, True, False, False, False]
+    view.close()  # the run that went on in the background
+    assert [v._panel.comm is None for v in (view, *later)] == [False, True, True, False, False]
+
+
+def test_a_page_knows_what_it_may_offer_and_how_long_the_grace_is(view):
+    view.handle(started(time=1000.0))
+    assert (facts(view)["detached"], facts(view)["grace"]) == (False, None)
+    assert "background" in facts(view)["can"]
+
+    view.handle(Detached(time=1001.0))
+    view.handle(StateChanged(time=1002.0, state=RunState.STOPPING, until=1032.0))
+    assert (facts(view)["detached"], facts(view)["grace"]) == (True, 30.0)
+    assert "background" not in facts(view)["can"]
+    view.handle(ended(time=1003.0))
+    assert facts(view)["grace"] is None
+
+
+def facts(view):
+    return view._snapshot()["facts"]
+
+
+def test_a_run_is_shown_again_by_its_panel_and_in_the_end_by_its_record(view):
+    assert view.bundle()[VIEW]["model_id"] == view._panel.model_id
+    view.handle(ended())
+    view.close()
+
+    assert "succeeded" in view.bundle()["text/html"]
+    assert VIEW not in view.bundle()
 
 
 def test_make_gives_the_view_of_each_kind(display, view, monkeypatch):

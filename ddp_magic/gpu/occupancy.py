@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ __all__ = ["Occupancy", "holders_of", "kernel_memory", "uses_cuda"]
 _NOTICED = 2**30
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Occupancy:
     """The visible GPUs with their users.
 
@@ -32,11 +32,14 @@ class Occupancy:
         kernel_pid: This kernel, whose own memory does not make a GPU busy.
         kernel_uses_cuda: Whether the kernel may be the process that the driver does not name, as
             in a container, where numbers of processes differ inside and outside.
+        claims: Which GPU is a running run's of this notebook, UUID to run: the driver names its
+            workers only once they compute.
     """
 
     visible: Visible
     kernel_pid: int
     kernel_uses_cuda: bool
+    claims: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def whole(self) -> tuple[Gpu, ...]:
@@ -58,7 +61,9 @@ class Occupancy:
         return str(self.visible.numbered.index(gpu))
 
     def is_free(self, gpu: Gpu) -> bool:
-        """Whether no other process uses it."""
+        """Whether neither another process nor a run of this notebook uses it."""
+        if gpu.uuid in self.claims:
+            return False
         return not holders_of(gpu, kernel_pid=self.kernel_pid) and not self._is_hidden_use(gpu)
 
     def _is_hidden_use(self, gpu: Gpu) -> bool:
@@ -71,7 +76,9 @@ class Occupancy:
         return next((holder for holder in gpu.holders if holder.pid == self.kernel_pid), None)
 
     def held_by(self, gpu: Gpu) -> str:
-        """Say who else uses it: ``python (pid 42, alice, 3.2 GiB)``."""
+        """Say who else uses it: ``python (pid 42, alice, 3.2 GiB)``, ``run-3 of this notebook``."""
+        if gpu.uuid in self.claims:
+            return f"{self.claims[gpu.uuid]} of this notebook"
         others = [_described(h) for h in holders_of(gpu, kernel_pid=self.kernel_pid)]
         hidden = unnamed_use(gpu)
         if hidden is not None and self._is_hidden_use(gpu):

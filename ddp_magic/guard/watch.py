@@ -23,8 +23,8 @@ from ddp_magic.guard.pump import Pump
 from ddp_magic.guard.saving import Saving
 from ddp_magic.guard.tree import Tree
 from ddp_magic.guard.wake import wake_on_signals
+from ddp_magic.leaving import remove_after_others
 from ddp_magic.processes import LINUX, start_time, subreaper
-from ddp_magic.rundir import remove_runs
 
 if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
@@ -66,7 +66,7 @@ class Guard:
     def main(self) -> None:
         """Watch over the run, then over its directory until the kernel needs neither."""
         if os.getppid() != self.kernel:
-            remove_runs(self.run.path.parent)  # the guard before has left it to us already
+            remove_after_others(self.run.path.parent)  # the guard before has left it to us already
             return
         subreaper()
         lock = os.open(self.run.path.parent / "lock", os.O_RDONLY | os.O_CLOEXEC)
@@ -82,7 +82,7 @@ class Guard:
         while not self.dismissed and not self.kernel_gone:
             self.wait()
         if self.kernel_gone and not self.dismissed:  # else a newer guard watches over it
-            remove_runs(self.run.path.parent)
+            remove_after_others(self.run.path.parent, lock)
 
     def listen(self) -> None:
         """Register every source of news."""

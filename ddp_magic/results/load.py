@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.documents import decoded
 from ddp_magic.errors import UserError
 from ddp_magic.pickling import BlobReader, Unpickler
+from ddp_magic.removal import remove_tree
 from ddp_magic.results.reading import Segment, Segments
 from ddp_magic.results.save import VALUE
 
@@ -49,6 +50,7 @@ class Results:
         with contextlib.suppress(OSError, ValueError):
             self._index = decoded((run.results / "index.json").read_bytes())
         self._why = why
+        self._forgotten = False
         self.notices: list[str] = list(self._index.get("notices", []))
         self.outputs: dict[str, Any] = self._read("named", only=set(names))
         self.missing = [f"{n}: {self._reason(n)}" for n in names if n not in self.outputs]
@@ -72,6 +74,11 @@ class Results:
         """
         if name in self.outputs:
             return self.outputs[name]
+        if self._forgotten:
+            raise UserError(
+                f"{name} of {self._run.run_id} cannot be had any more: what -o does not name goes "
+                "when the next run begins. Name it in -o next time."
+            )
         found = self._read("bound", only={name})
         if name in found:
             return found[name]
@@ -83,6 +90,11 @@ class Results:
             "bind it, it was too large to keep, or it could not be sent. "
             f"{hint} Name it in -o next time."
         )
+
+    def forget(self) -> None:
+        """Keep what -o named and nothing else: the files go."""
+        self._forgotten = True
+        remove_tree(self._run.results)
 
     def _read(
         self, stem: str, *, only: set[str] | None = None, quiet: bool = False

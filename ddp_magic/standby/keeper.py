@@ -119,17 +119,19 @@ class Keeper:
 
     def expect(self, spec: LaunchSpec, preload: Iterable[str]) -> None:
         """Have a group like this one's once the cell has ended."""
-        self._next = self._filled(replace(spec, preload=tuple(preload)))
-        self._due = True
+        with self._lock:
+            self._next = self._filled(replace(spec, preload=tuple(preload)))
+            self._due = True
 
     def learn(self, run: RunDir) -> None:
         """Have the next group import what this run's libraries imported late."""
         with contextlib.suppress(OSError, ValueError):  # rank 0 was killed before it wrote this
             late = decoded(run.imported("late").read_bytes())["late"]
-            self._learned = self._learned or _LAZY in late
-            self._lazy = [*dict.fromkeys([*self._lazy, *late])][:_MOST]
-            if self._next is not None:
-                self._next = self._filled(self._next)
+            with self._lock:
+                self._learned = self._learned or _LAZY in late
+                self._lazy = [*dict.fromkeys([*self._lazy, *late])][:_MOST]
+                if self._next is not None:
+                    self._next = self._filled(self._next)
 
     def _filled(self, spec: LaunchSpec) -> LaunchSpec:
         """Add what packages that a group imports anyway import late; drop what is unfit."""
@@ -218,7 +220,7 @@ class Keeper:
                 self.why_none = str(error)
 
     def _start_due(self) -> None:
-        busy = self._runs.current is not None or os.getpid() != self._pid
+        busy = self._runs.busy or os.getpid() != self._pid
         if not self._due or busy or not self.config.standby:
             return
         self._due = False

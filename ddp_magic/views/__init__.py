@@ -16,7 +16,11 @@ Kind: TypeAlias = Literal["widget", "html", "plain"]
 
 
 class View(Protocol):
-    """One way to show a run. All calls come from one thread, that of the running cell."""
+    """One way to show a run.
+
+    Calls come one after the other: from the running cell's thread and, once the run goes on in the
+    background, from another.
+    """
 
     def handle(self, event: Event) -> None:
         """Take an event in; cheap, draws nothing that `tick` could draw."""
@@ -28,6 +32,10 @@ class View(Protocol):
 
     def close(self) -> None:
         """Draw the final record; called once, after `RunEnded` was handled."""
+        ...
+
+    def bundle(self) -> dict[str, Any]:
+        """Return what shows the run in a further output; empty where a line of text has to do."""
         ...
 
 
@@ -96,6 +104,10 @@ class Blind:
 
     def close(self) -> None:
         """Do nothing."""
+
+    def bundle(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
 
 
 def make(kind: Kind, display: Display, controls: Controls) -> View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddp_magic.views.picture import Picture
 from ddp_magic.views.record import record
@@ -49,6 +49,10 @@ class HtmlView:
     def close(self) -> None:
         """Draw the final record."""
         self._draw(record(self._picture))
+
+    def bundle(self) -> dict[str, Any]:
+        """Return the record as it is now."""
+        return dict(record(self._picture))
 
     def _draw(self, data: dict[str, str]) -> None:
         if self._handle is None:

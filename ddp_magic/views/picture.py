@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ddp_magic.events import (
+    Detached,
     Devices,
     Event,
     Metrics,
@@ -43,7 +44,8 @@ class Picture:
         ended: The event, None while the run goes on.
         state: Of the run.
         reason: Why the run is in that state, in words; may be empty.
-        until: When what still runs will be killed, seconds since the epoch; else None.
+        until: When a run that is being stopped is killed, seconds since the epoch; None before.
+        detached: Whether it goes on without its cell.
         attempt: The number of the attempt, 0 for the first.
         failed: Ranks that have failed in this attempt, not those that were ended with them.
         notices: The first ones and the last, `NOTICES` at most.
@@ -68,6 +70,7 @@ class Picture:
         self.state = RunState.STARTING
         self.reason = ""
         self.until: float | None = None
+        self.detached = False
         self.attempt = 0
         self.failed: list[int] = []
         self.notices: list[Notice] = []
@@ -91,6 +94,7 @@ class Picture:
         if self._often(event):
             return
         self.version += 1
+        self.detached = self.detached or isinstance(event, Detached)
         match event:
             case RunStarted():
                 self.started = event

@@ -6,7 +6,7 @@ import codecs
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ddp_magic.events import (
     Notice,
@@ -115,6 +115,10 @@ class PlainView:
         self._end_raw_line()
         if self._ended is not None:
             self._say_end(self._ended)
+
+    def bundle(self) -> dict[str, Any]:
+        """Return nothing: the run's own line says enough."""
+        return {}
 
     def _flush(self) -> None:
         """Write what was waited with: nobody changes it any more."""

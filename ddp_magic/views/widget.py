@@ -38,8 +38,8 @@ RECORD_PERIOD = 10.0
 NEWS_PERIOD = 1.0
 """The same where more than output changed."""
 KEPT_PANELS = 3
-"""Panels that stay open: a page that was reloaded in the middle of a run can still draw its end
-(a closed one is "model not found")."""
+"""Panels that stay open after their run: a page that was reloaded in the middle of it can still
+draw its end (a closed one is "model not found")."""
 
 
 class _Panel(anywidget.AnyWidget):
@@ -77,6 +77,10 @@ class _Panel(anywidget.AnyWidget):
         return revival(self.record_class, self.comm.comm_id if self.comm else "", kernel_id)
 
 
+def _text(data: dict[str, str]) -> dict[str, str]:
+    return {"text/plain": data["text/plain"]}
+
+
 class WidgetView:
     """Shows a run in a live panel.
 
@@ -90,8 +94,6 @@ class WidgetView:
     """The run before: drawn faintly behind the next one's curves."""
 
     def __init__(self, display: Display, controls: Controls) -> None:
-        while len(self._kept) >= KEPT_PANELS:
-            self._kept.popleft().close()
         self._lock = threading.RLock()  # a snapshot is made on the thread that it is asked on
         self._picture = Picture()
         self._feed = Feed(self._picture, self._before)
@@ -102,7 +104,6 @@ class WidgetView:
         self._panel = _Panel(self._record_class, self._snapshot)
         self._requests = Requests(self._picture, self._feed, controls, self._panel.send)
         self._panel.on_msg(self._heard)
-        self._kept.append(self._panel)
         self._record_output = display.show(self._live_record())
         self._panel_output = display.show(self._panel.bundle)
         self._revival = display.show(self._panel.revival(display.kernel_id))
@@ -131,6 +132,15 @@ class WidgetView:
         self._record_output.update(record(self._picture))
         self._panel_output.update({"text/plain": ""})
         self._revival.update({"text/plain": ""})
+        self._kept.append(self._panel)
+        while len(self._kept) > KEPT_PANELS:
+            self._kept.popleft().close()
+
+    def bundle(self) -> dict[str, Any]:
+        """Return the panel while it is live, then the record."""
+        with self._lock:
+            data = record(self._picture)
+        return dict(data) if self._picture.ended else {**self._panel.bundle, **_text(data)}
 
     def _refresh_record(self, now: float) -> None:
         versions = (self._picture.version, self._picture.output_version)

@@ -42,8 +42,9 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
         "attempt": picture.attempt,
         "stalled": escape.line(picture.stalled),
         "failed": picture.failed,
-        "grace": None if picture.until is None else round(picture.until - now, 1),
-        "can": ["stacks", "extend"],
+        "grace": None if picture.until is None else round(max(0.0, picture.until - now), 1),
+        "can": ["stacks", "extend", *([] if picture.detached else ["background"])],
+        "detached": picture.detached,
     }
     if started:
         said |= {

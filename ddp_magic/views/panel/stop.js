@@ -10,6 +10,11 @@ function createControls(model, store, say) {
   const unheard = (kill) => {
     const settled = store.facts.final || store.stopHeard || (!kill && store.facts.state === "stopping");
     if (settled) return;
+    if (store.facts.detached) {
+      // an interrupt would end whatever cell keeps the kernel busy, and not the run
+      say("The kernel is busy with a cell; the run is stopped as soon as that has ended.");
+      return;
+    }
     const kernel = model.widget_manager?.kernel;
     if (typeof kernel?.interrupt === "function") {
       say("Interrupting the kernel …");
