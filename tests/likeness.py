@@ -44,7 +44,8 @@ told = {{
     "directory": os.getcwd(),
     "path": sys.path,
     "argv": sys.argv,
-    "status": status("Umask", "SigB", "SigI", "SigC", "SigP", "Shd", "Cap", "Groups", "NoNewPrivs", "Seccomp", "Threads"),
+    "status": status("Umask", "SigB", "SigI", "SigC", "SigP", "Shd", "Cap", "Groups",
+                     "NoNewPrivs", "Seccomp", "Threads"),
     "handlers": {{str(s): str(signal.getsignal(s)).split(" at ")[0].split(" object")[0]
                  for s in sorted(signal.valid_signals())}},
     "descriptors": links("/proc/self/fd"),
