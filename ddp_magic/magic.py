@@ -190,7 +190,8 @@ class DdpMagics(Magics):
         """List past runs; show one, or compare some: ``%ddp_runs 12 15``.
 
         ``state=failed``, ``lr=0.05`` and words choose runs, ``sort=loss`` and ``sort=-acc`` have
-        the best first, ``last=50`` lists more; ``--delete 12`` and ``--clear`` remove records.
+        the best first, ``last=50`` lists more; ``--compare last=2`` compares what they choose;
+        ``--delete 12`` and ``--clear`` remove records.
         """
         from ddp_magic.history.answering import answer
 

@@ -109,7 +109,10 @@ def test_twenty_of_many_are_listed_and_no_more_are_read():
                 "Write %ddp_runs 12, or %ddp_runs state=failed."
             ),
         ),
-        ("1-9", "9 runs do not fit side by side. Choose at most 8."),
+        (
+            "1-9",
+            "9 runs do not fit side by side. Choose 1 to 8, as in %ddp_runs --compare last=2.",
+        ),
         ("9-1", "9-1 is no range of runs. Write the lower number first, as 3-9."),
         (
             "name='two",

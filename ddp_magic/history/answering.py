@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ddp_magic.errors import OptionError, PlaceError
-from ddp_magic.history.asking import parse
+from ddp_magic.history.asking import check_side_by_side, parse
 from ddp_magic.history.blocks import Words
 from ddp_magic.history.choosing import choose
 from ddp_magic.history.html import html
@@ -76,6 +76,10 @@ def page(asked: Asked, store: Store, now: float, *, on: bool) -> Iterator[Block]
     broken: list[int] = []
     runs, count = choose(asked, _newest_first(numbers, store, broken))
     count = len(numbers) - len(broken) if count < 0 else count
+    if asked.compare:
+        check_side_by_side(len(runs), least=2)
+        yield from side_by_side(runs if asked.sort else runs[::-1])
+        return
     if runs:
         yield listing(runs, now, asked.sort)
     else:

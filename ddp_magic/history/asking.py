@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from ddp_magic.errors import OptionError
@@ -14,13 +14,14 @@ from ddp_magic.events import RunState
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["FILTERS", "Asked", "parse", "unknown"]
+__all__ = ["FILTERS", "Asked", "check_side_by_side", "parse", "unknown"]
 
 FILTERS = ("state", "name", "notebook", "sort", "last")
 LAST = 20
 """Runs that are listed unless the line says how many."""
 _SIDE_BY_SIDE = 8
 _MOST = 100_000
+_OPTIONS = ("--delete", "--clear", "--compare")
 _STATES = tuple(str(state) for state in RunState if state.final)
 _NUMBERS = re.compile(r"#?([0-9]{1,9})(?:-([0-9]{1,9}))?")
 
@@ -31,6 +32,7 @@ class Asked:
 
     Attributes:
         numbers: These runs; all that the words choose if empty.
+        compare: Whether to set those that the words choose side by side.
         delete: Whether to delete them.
         clear: Whether to delete everything.
         given: Filters, and what overrides must be: ``lr`` and ``0.05``.
@@ -41,6 +43,7 @@ class Asked:
     """
 
     numbers: tuple[int, ...] = ()
+    compare: bool = False
     delete: bool = False
     clear: bool = False
     given: dict[str, str] = field(default_factory=dict[str, str])
@@ -63,16 +66,16 @@ def parse(line: str) -> Asked:
             "A quotation is not closed on the %ddp_runs line. Write name='two words'."
         ) from None
     for word in words:
-        if word.startswith("-") and word not in ("--delete", "--clear"):
-            unknown(word, ("--delete", "--clear"), "is no option of %ddp_runs", "--delete 12")
-    delete, clear = "--delete" in words, "--clear" in words
-    rest = [word for word in words if word not in ("--delete", "--clear")]
+        if word.startswith("-") and word not in _OPTIONS:
+            unknown(word, _OPTIONS, "is no option of %ddp_runs", "--delete 12")
+    delete, clear, compare = (option in words for option in _OPTIONS)
+    rest = [word for word in words if word not in _OPTIONS]
     numbers = [word for word in rest if _NUMBERS.fullmatch(word)]
-    if clear and (delete or rest):
+    if clear and (delete or compare or rest):
         raise OptionError(
             "--clear deletes every run and takes nothing else. Write --delete 12 14 for some."
         )
-    if delete and (len(numbers) < len(rest) or not rest):
+    if delete and (compare or len(numbers) < len(rest) or not rest):
         raise OptionError("--delete takes numbers of runs. Write --delete 12, or --delete 3-9.")
     if numbers and len(numbers) < len(rest):
         other = next(word for word in rest if word not in numbers)
@@ -82,7 +85,7 @@ def parse(line: str) -> Asked:
         )
     if numbers:
         return Asked(numbers=_chosen(numbers, delete=delete), delete=delete)
-    return Asked(clear=True) if clear else _filters(rest)
+    return Asked(clear=True) if clear else replace(_filters(rest), compare=compare)
 
 
 def unknown(word: str, known: Iterable[str], what: str, otherwise: str) -> NoReturn:
@@ -102,11 +105,19 @@ def _chosen(numbers: list[str], *, delete: bool) -> tuple[int, ...]:
         if not first <= last < first + _MOST:
             raise OptionError(f"{word} is no range of runs. Write the lower number first, as 3-9.")
         found.update(dict.fromkeys(range(first, last + 1)))
-    if not delete and len(found) > _SIDE_BY_SIDE:
-        raise OptionError(
-            f"{len(found)} runs do not fit side by side. Choose at most {_SIDE_BY_SIDE}."
-        )
+    if not delete:
+        check_side_by_side(len(found))
     return tuple(found)
+
+
+def check_side_by_side(count: int, least: int = 1) -> None:
+    """Refuse more runs than can be compared on a page, or less than `least`."""
+    if not least <= count <= _SIDE_BY_SIDE:
+        what = "run does" if count == 1 else "runs do"
+        raise OptionError(
+            f"{count} {what} not fit side by side. Choose {least} to {_SIDE_BY_SIDE}, "
+            "as in %ddp_runs --compare last=2."
+        )
 
 
 def _filters(rest: list[str]) -> Asked:
