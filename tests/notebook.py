@@ -52,6 +52,8 @@ class Notebook:
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self._capture = capfd
         self._main = sys.modules["__main__"]
+        # as a kernel has it; a suite that was started in the background of a shell ignores SIGINT
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         config = Config()
         config.HistoryManager.hist_file = ":memory:"
         config.InteractiveShell.colors = "nocolor"
