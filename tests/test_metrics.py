@@ -117,7 +117,7 @@ def test_values_that_are_no_numbers_are_counted_and_not_drawn():
     assert math.isnan(series.last)
 
 
-def test_a_name_belongs_to_one_rank_and_to_log_before_what_was_printed():
+def test_a_name_belongs_to_one_rank_and_what_is_logged_replaces_what_was_read():
     curves = Curves()
 
     def add(value: float, *, rank: int = 0, logged: bool = True, name: str = "loss") -> None:
@@ -125,11 +125,16 @@ def test_a_name_belongs_to_one_rank_and_to_log_before_what_was_printed():
 
     add(1, logged=False)
     add(2, rank=1, logged=False)
-    assert curves.series["loss"].y == [1]
+    add(2, logged=False, name="train loss")
+    assert {name: series.y for name, series in curves.series.items()} == {
+        "loss": [1],
+        "train loss": [2],
+    }
     add(3)
     add(4, logged=False)
+    add(4, logged=False, name="train loss")
     add(5, rank=1)
-    assert curves.series["loss"].y == [3]
+    assert {name: series.y for name, series in curves.series.items()} == {"loss": [3]}
     for number in range(2 * NAMES):
         add(1, name=f"name {number}")
     assert len(curves.series) == NAMES

@@ -98,6 +98,19 @@ def test_of_a_curve_only_what_is_new_is_sent_and_all_of_it_once_it_is_thinned():
     assert page.feed.snapshot(page.now)["curves"][0]["y"] == third[0]["y"]
 
 
+def test_what_was_read_from_the_output_leaves_the_page_once_something_is_logged():
+    page = Page()
+    read = (("loss", 9.0), ("train loss", 8.0))
+    for _ in range(3):
+        page.picture.handle(Metrics(time=T, rank=0, step=None, values=read, logged=False))
+    page.wait(1)
+    numbers(page, 1.0)
+    [message] = [m for m in page.wait(1) if "curves" in m]
+
+    assert message["gone"] == ["train loss"]
+    assert [(c["name"], c["from"], c["y"]) for c in message["curves"]] == [("loss", 0, [1])]
+
+
 def test_a_training_that_reports_every_step_costs_the_page_little():
     page = Page()
     sent = page.wait(60, each=lambda: numbers(page, *(i / 7 for i in range(200))))

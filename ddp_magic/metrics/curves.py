@@ -18,8 +18,8 @@ NAMES = 60
 class Curves:
     """The curves of a run by name, in the order in which they came.
 
-    A name belongs to the first rank that reports it, and `ddp_magic.log` takes it over from what
-    was read from the output: both tell of the same number.
+    A name belongs to the first rank that reports it. Once anything is logged, what is read from the
+    output counts no more: it tells of the same numbers, by other names and counted in other steps.
 
     Attributes:
         series: By name.
@@ -29,18 +29,23 @@ class Curves:
     def __init__(self) -> None:
         self.series: dict[str, Series] = {}
         self.dropped = False
-        self._owner: dict[str, tuple[bool, int]] = {}
+        self._owner: dict[str, int] = {}
+        self._logged = False
 
     def add(self, event: Metrics) -> None:
         """Take in what a rank reported."""
+        if event.logged and not self._logged:
+            self._logged = True
+            self.series.clear()
+            self._owner.clear()
+        if event.logged != self._logged:
+            return
         for name, value in event.values:
-            owner = self._owner.get(name)
-            mine = event.logged, event.rank
-            if owner is None and len(self.series) >= NAMES:
-                self.dropped = True
-                continue
-            if owner is None or (event.logged and not owner[0]):
-                self._owner[name] = mine
+            if name not in self._owner:
+                if len(self.series) >= NAMES:
+                    self.dropped = True
+                    continue
+                self._owner[name] = event.rank
                 self.series[name] = Series()
-            if self._owner[name] == mine:
+            if self._owner[name] == event.rank:
                 self.series[name].add(event.step, value)

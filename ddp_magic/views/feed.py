@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ddp_magic.views import escape
 from ddp_magic.views.pace import Pace
 from ddp_magic.views.wire import curve_news, facts, progress, rank_news, sample
 
 if TYPE_CHECKING:
-    from ddp_magic.metrics import Curves
+    from ddp_magic.metrics import Curves, Series
     from ddp_magic.views.pace import Allowance
     from ddp_magic.views.picture import Picture
 
@@ -24,6 +25,15 @@ PULSE_PERIOD = 0.4
 SNAPSHOT_LINES = 200
 ALL = -1
 """As a rank: all of them."""
+
+
+class _Drawn(NamedTuple):
+    """What the page has of a curve."""
+
+    series: Series
+    thinned: int = 0
+    points: int = 0
+    values: int = 0
 
 
 class Feed:
@@ -55,8 +65,7 @@ class Feed:
         self._times: dict[int, float] = {}
         self._curves_sent = 0
         self._curves_at = 0.0
-        self._curves: dict[str, tuple[int, int]] = {}
-        self._counts: dict[str, int] = {}
+        self._drawn: dict[str, _Drawn] = {}
         self._pulse_at = 0.0
         self._pulse_sent = (0, 0)
 
@@ -101,6 +110,9 @@ class Feed:
             message["facts"] = facts(self._picture, now)
         if curves := self._new_curves(now):
             message["curves"] = curves
+            if gone := [name for name in self._drawn if name not in self._picture.curves.series]:
+                message["gone"] = [escape.line(name, 60) for name in gone]
+                self._drawn = {n: d for n, d in self._drawn.items() if n not in gone}
         if pulse := self._new_pulse(now):
             message["pulse"] = pulse
         return message if message["ranks"] or len(message) > 1 else None
@@ -126,10 +138,12 @@ class Feed:
         self._curves_sent, self._curves_at = picture.curves_version, now
         news: list[dict[str, Any]] = []
         for name, series in picture.curves.series.items():
-            if self._counts.get(name) != series.count:
-                news.append(curve_news(name, series, self._curves.get(name, (0, 0))))
-                self._curves[name] = series.thinned, len(series.x)
-                self._counts[name] = series.count
+            drawn = self._drawn.get(name)
+            if drawn is None or drawn.series is not series:  # replaced: it begins anew
+                drawn = _Drawn(series)
+            if drawn.values != series.count:
+                news.append(curve_news(name, series, (drawn.thinned, drawn.points)))
+            self._drawn[name] = _Drawn(series, series.thinned, len(series.x), series.count)
         return news
 
     def _ranks(self, limit: int, now: float) -> list[dict[str, Any]]:

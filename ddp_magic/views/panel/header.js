@@ -30,7 +30,7 @@ function createHeader(store, controls) {
     bar.setAttribute("aria-label", label || "progress");
     bar.title = label;
     const rest = seconds === null ? "" : ` · ${clock(Math.max(0, seconds - (performance.now() - progressAt) / 1000))} left`;
-    setText(left, `${Math.floor(100 * part)} %${rest}`);
+    setText(left, `${label ? `${label} · ` : ""}${Math.floor(100 * part)} %${rest}`);
   };
   const tick = (seconds) => setText(elapsed, clock(seconds));
   return { node, draw, tick };

@@ -69,6 +69,7 @@ function take(store, message) {
   if (message.pulse) takePulse(store, message.pulse);
   if (message.stacks !== undefined) store.stacks = message.stacks;
   for (const curve of message.ghosts ?? []) store.ghosts.set(curve.name, curve);
+  for (const name of message.gone ?? []) store.curves.delete(name);
   for (const curve of message.curves ?? []) takeCurve(store.curves, curve);
   const before = store.all && new Map([...store.ranks].map(([r, rank]) => [r, rank.pushed]));
   for (const news of message.ranks ?? []) takeRank(store, news);
