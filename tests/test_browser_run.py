@@ -150,7 +150,7 @@ def test_a_failure_is_told_once_and_what_it_says_is_only_text(lab):
     lab.wait_for_end()
     panel.wait_for(state="detached")
 
-    record = output.locator(".jp-RenderedHTML")
+    record = output.locator(".jp-RenderedHTML").first
     record.get_by_text("failed", exact=True).wait_for()
     text = output.inner_text()
     assert text.count("Traceback (most recent call last)") == 1
@@ -197,7 +197,7 @@ def test_show_is_a_table_and_a_folded_module_and_only_text(lab):
 def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_live_and_then_its_end(lab, server):
     output = lab.run(4, wait=False)
     live(output.locator(".ddp-magic"))
-    record = output.locator(".jp-RenderedHTML")
+    record = output.locator(".jp-RenderedHTML").first
     record.locator("pre", has_text="epochs:  33%|").first.wait_for(state="attached")
     assert "epoch 1: loss of rank 0" in lab.save().cells[4].outputs[0].data["text/plain"]
 
@@ -208,7 +208,7 @@ def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_live_and_then_its_e
     panel.get_by_text("epoch 1: loss of rank 0").wait_for()  # of before the page was loaded
     panel.locator(".ddp-live", has_text="epochs:  33%|").wait_for()
     assert panel.count() == 1
-    assert not record.first.is_visible()
+    assert not record.is_visible()
     assert not output.get_by_text("Loading widget").is_visible()
     go(server, "reload")
     panel.locator(".ddp-state", has_text="succeeded").first.wait_for()
@@ -218,7 +218,7 @@ def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_live_and_then_its_e
     )
     own.wait_for()  # once the kernel is idle the page draws its own again
     output.locator("[class$=-revive] .ddp-magic").wait_for(state="detached")
-    record.first.wait_for(state="hidden")
+    record.wait_for(state="hidden")
     assert lab.problems == []
 
 
@@ -237,7 +237,7 @@ def test_notebook_7_shows_a_run_and_its_record_also_when_it_is_reloaded(server):
     assert kept(notebook, 1).startswith("%%ddp run-1 succeeded in ")
 
     notebook.page.reload()
-    record = output.locator(".jp-RenderedHTML")
+    record = output.locator(".jp-RenderedHTML").first
     record.get_by_text("epoch 2: loss of rank 0").wait_for()
     assert "in the notebook: history · model" in record.inner_text()
     assert panel.count() == 0

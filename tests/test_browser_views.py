@@ -73,7 +73,7 @@ def test_output_is_live_while_the_cell_blocks_and_the_record_takes_its_place(lab
     assert panel.get_by_text("tensors came back on the CPU").is_visible()
     assert panel.locator("span[style*='--ddp-2']").inner_text() == "green"
     assert panel.locator(".ddp-live").inner_text().splitlines() == ["epoch 1", "step 4/9"]
-    record = output.locator(".jp-RenderedHTML")
+    record = output.locator(".jp-RenderedHTML").first
     assert record.count() == 1, "the record is on the page"
     assert not record.is_visible(), "and a live panel hides it"
 
@@ -148,7 +148,7 @@ def test_hostile_text_is_text_in_the_panel_and_in_the_record_trusted_or_not(lab,
     shutil.copy(lab.path, middle)
     go(server, "hostile")
     lab.wait_for_end()
-    record = output.locator(".jp-RenderedHTML")
+    record = output.locator(".jp-RenderedHTML").first
     record.get_by_text("failed", exact=True).wait_for()
     harmless(lab, record)
     lab.save()
@@ -160,7 +160,7 @@ def test_hostile_text_is_text_in_the_panel_and_in_the_record_trusted_or_not(lab,
             saved.cells[0].source += "\n# changed"
         nbformat.write(saved, path)
         again = server.open(path)
-        shown = again.output(3).locator(".jp-RenderedHTML")
+        shown = again.output(3).locator(".jp-RenderedHTML").first
         shown.get_by_text("rank 0").first.wait_for()
         assert (
             again.page.evaluate(
