@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic import alone, failure, interrupts, keeping, outcome
 from ddp_magic.drawing import Drawing
-from ddp_magic.events import Metrics, RunStarted
+from ddp_magic.events import RunStarted
 from ddp_magic.follow import Follower
 from ddp_magic.handle import RunHandle
 from ddp_magic.history.remember import writing
@@ -184,8 +184,6 @@ class Run(Standing):
     def _look(self) -> None:
         starting = self.starting
         for event in self.watchers.watch(self._follower.read()):
-            if isinstance(event, Metrics):
-                self.curves.add(event)
             self.drawing.show(event)
         self.drawing.tick()
         if not self.blocking:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic import stacks
 from ddp_magic.errors import UserError
 from ddp_magic.events import RunState
-from ddp_magic.metrics import Curves
 from ddp_magic.obeying import Obeying
 from ddp_magic.removal import remove_tree
 
@@ -49,7 +48,6 @@ class Standing:
         thread: What follows it in the background, None while a cell waits.
         drawing: Its view.
         watchers: What sees more of it than it tells.
-        curves: What its ranks have reported.
         results: What it left; None before its end and when nothing is left of that.
     """
 
@@ -67,7 +65,6 @@ class Standing:
         self.thread: Thread | None = None
         self.drawing: Drawing
         self.watchers: Watchers
-        self.curves = Curves()
         self.results: Results | None = None
         self._obeying = Obeying(line, started)
         # asked now: a button is pressed on a thread whose request is another
