@@ -225,7 +225,7 @@ def test_a_group_that_was_never_made_is_told_and_the_environment_is_clean(
 ):
     monkeypatch.setenv("PET_MAX_RESTARTS", "3")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "stale")
-    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("MPLBACKEND", "module://ipympl.backend_nbagg")
     monkeypatch.setenv("RANK", "7")
     shown = torch_notebook.run(
         """
@@ -244,7 +244,7 @@ def test_a_group_that_was_never_made_is_told_and_the_environment_is_clean(
     assert env["GLOO_SOCKET_IFNAME"] == "lo"
     assert env["PYTHONHASHSEED"] == "0"
     assert "PET_MAX_RESTARTS" not in env
-    assert "MPLBACKEND" not in env
+    assert env["MPLBACKEND"] == "module://matplotlib_inline.backend_inline"
     assert "DDP_MAGIC_AGENT" not in env
     assert "RANK" in os.environ
     assert (cwd, name) == (os.getcwd(), "__main__")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.documents import decoded
 from ddp_magic.launch import Guard
-from ddp_magic.processes import cpu_time, descendants, stopped
+from ddp_magic.processes import cpu_time, descendants, start_time, stopped
 from ddp_magic.standby import birth
 from ddp_magic.standby.ahead import shadowed
 
@@ -112,9 +112,15 @@ class Standby:
         return False
 
     def go(self) -> None:
-        """Let the workers begin: their job is written."""
+        """Let the workers begin: their job is written.
+
+        Not where guard or agent has just been killed: workers live some milliseconds longer, and
+        one that begins in that time keeps the run from starting anew.
+        """
         self.guard.adopted()
-        self._say(b"!")
+        above = (self.guard.pid, self._agent)
+        if all(pid is None or start_time(pid) is not None for pid in above):
+            self._say(b"!")
         self._close()
 
     def untouched(self) -> bool:
