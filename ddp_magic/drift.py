@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ddp_magic.wording import ranks
+
 if TYPE_CHECKING:
     from ddp_magic.events import Metrics
 
@@ -95,9 +97,6 @@ def _apart(marks: dict[int, _Mark], now: float) -> str:
     if not behind:
         return ""
     least = min(marks[rank].step for rank in behind)
-    if len(behind) == 1:
-        stand, at = f"Rank {behind[0]} stands", "at"
-    else:
-        stand = f"Ranks {', '.join(map(str, behind[:-1]))} and {behind[-1]} stand"
-        at = "at" if all(marks[rank].step == least for rank in behind) else "no further than"
-    return f"{stand} {at} step {least:g} while rank {first} is at {lead.step:g}."
+    who, stand = ranks(behind).capitalize(), "stands" if len(behind) == 1 else "stand"
+    at = "at" if all(marks[rank].step == least for rank in behind) else "no further than"
+    return f"{who} {stand} {at} step {least:g} while rank {first} is at {lead.step:g}."

@@ -107,6 +107,5 @@ class Sampler:
 
 def meter(placement: Placement) -> Meter:
     """Return what reads the GPUs of a run; none on the CPU."""
-    uuids = placement.env.get("CUDA_VISIBLE_DEVICES", "").split(",")
-    gpus = zip(uuids, placement.labels, strict=False) if uuids != [""] else ()
-    return Meter(dict(gpus), kernel_pid=os.getpid())
+    gpus = dict(zip(placement.uuids, placement.labels, strict=False))
+    return Meter(gpus, kernel_pid=os.getpid())

@@ -31,6 +31,7 @@ from ddp_magic.events import (
     WorkerExited,
     WorkerStarted,
 )
+from ddp_magic.wording import ranks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -156,18 +157,12 @@ class Doctor:
         return "spins" if full and cores < _SPIN_CORES else "works"
 
 
-def _ranks(ranks: Sequence[int]) -> str:
-    if len(ranks) == 1:
-        return f"rank {ranks[0]}"
-    return f"ranks {', '.join(map(str, ranks[:-1]))} and {ranks[-1]}"
+def _are(numbers: Sequence[int]) -> str:
+    return f"{ranks(numbers)} {'is' if len(numbers) == 1 else 'are'}"
 
 
-def _are(ranks: Sequence[int]) -> str:
-    return f"{_ranks(ranks)} {'is' if len(ranks) == 1 else 'are'}"
-
-
-def _have(ranks: Sequence[int]) -> str:
-    said = f"{_ranks(ranks)} {'has' if len(ranks) == 1 else 'have'}"
+def _have(numbers: Sequence[int]) -> str:
+    said = f"{ranks(numbers)} {'has' if len(numbers) == 1 else 'have'}"
     return said[0].upper() + said[1:]
 
 

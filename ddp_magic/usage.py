@@ -19,7 +19,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Usage"]
+__all__ = ["Usage", "pss"]
 
 _EXACT_EVERY = 5.0
 """Seconds between two exact answers at least."""
@@ -103,7 +103,7 @@ class Usage:
     def _ask(self, own: dict[int, int], now: float) -> None:
         """Ask for exact memory; of all processes at once, since they share with each other."""
         before = time.thread_time()
-        answers = {pid: _proportional(pid) for pid in own}
+        answers = {pid: pss(self._processes[pid]) for pid in own}
         self._cost, self._asked_at = time.thread_time() - before, now
         self.asking += self._cost
         self._exact = {pid: (pss, own[pid]) for pid, pss in answers.items() if pss is not None}
@@ -136,10 +136,8 @@ def _below(pid: int) -> Iterable[int]:
     return found
 
 
-def _proportional(pid: int) -> int | None:
-    """Return a process's proportional set size; None where it is not told."""
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as lines:
-        for line in lines:
-            if line.startswith(b"Pss:"):
-                return int(line.split()[1]) << 10
+def pss(process: psutil.Process) -> int | None:
+    """Return a process's proportional set size in bytes; None where it is not told, or gone."""
+    with contextlib.suppress(psutil.Error):
+        return getattr(process.memory_full_info(), "pss", None)
     return None

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ddp_magic.recorder import LIBRARY
+from ddp_magic.wording import ranks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -167,10 +168,7 @@ def _grouped(waits: Iterable[Wait]) -> list[str]:
 
 
 def _who(waits: Sequence[Wait]) -> str:
-    numbers = [str(wait.rank) for wait in waits]
-    if len(numbers) == 1:
-        return f"rank {numbers[0]}"
-    return f"ranks {', '.join(numbers[:-1])} and {numbers[-1]}"
+    return ranks([wait.rank for wait in waits])
 
 
 def _plural(words: str) -> str:

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from ddp_magic.views.chart import Curve
 
-__all__ = ["Block", "Cell", "Chart", "Code", "Diff", "Table", "Words"]
+__all__ = ["DIFF_LINES", "Block", "Cell", "Chart", "Code", "Diff", "Table", "Words"]
+
+
+DIFF_LINES = 200
+"""Lines of a diff that are drawn."""
 
 
 @dataclass(frozen=True, kw_only=True)

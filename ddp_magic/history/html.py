@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddp_magic.history.blocks import Cell, Chart, Code, Diff, Table
+from ddp_magic.history.blocks import DIFF_LINES, Cell, Chart, Code, Diff, Table
 from ddp_magic.showing.colours import code_html, rules
 from ddp_magic.views import escape
 from ddp_magic.views.chart import chart, image, spark
+from ddp_magic.views.colour import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +26,6 @@ _LONGEST = 70
 """Characters of a cell of a table."""
 _SHORT = 24
 """Characters that are not broken into lines."""
-_DIFF_LINES = 200
 _STYLE = (
     """<style>
 .ddp-runs.ddp-runs{font-size:var(--jp-ui-font-size1,13px);line-height:1.5}
@@ -51,7 +51,6 @@ _STYLE = (
     + "</style>"
 )
 _BARE = "background:none;padding:0"
-_COLOURS = {"succeeded": "#1f883d", "failed": "#e0323c", "stopped": "#a06d00"}
 _SIGNS = {"+": "#1f883d", "-": "#e0323c", "@": "#7a7f87"}
 _FAINT = "opacity:.7"
 
@@ -119,8 +118,8 @@ def _cell(cell: Cell) -> str:
             return f"<b>{_prose(text)}</b>"
         case "faint":
             return f'<span style="{_FAINT}">{_prose(text)}</span>'
-        case _ if cell.style in _COLOURS:
-            return f'<b style="color:{_COLOURS[cell.style]}">{_prose(text)}</b>'
+        case _ if cell.style in STATES:
+            return f'<b style="color:{STATES[cell.style]}">{_prose(text)}</b>'
         case _:
             return _prose(text)
 
@@ -144,9 +143,9 @@ def _code_block(block: Code) -> str:
 
 
 def _diff(block: Diff) -> str:
-    lines = [_diff_line(line) for line in block.lines[:_DIFF_LINES]]
-    if len(block.lines) > _DIFF_LINES:
-        lines.append(f"… {len(block.lines) - _DIFF_LINES} more lines")
+    lines = [_diff_line(line) for line in block.lines[:DIFF_LINES]]
+    if len(block.lines) > DIFF_LINES:
+        lines.append(f"… {len(block.lines) - DIFF_LINES} more lines")
     return (
         f"<details open><summary>{_prose(escape.line(block.title))}</summary>"
         f"<pre>{chr(10).join(lines)}</pre></details>"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ddp_magic.history.blocks import Cell, Chart, Code, Diff, Table
+from ddp_magic.history.blocks import DIFF_LINES, Cell, Chart, Code, Diff, Table
 from ddp_magic.views import escape
 from ddp_magic.views.chart import sparkline
 
@@ -17,7 +17,6 @@ __all__ = ["text"]
 
 _WIDEST = 40
 """Characters of a column."""
-_DIFF_LINES = 200
 
 
 def text(blocks: Iterable[Block]) -> str:
@@ -34,8 +33,8 @@ def _block(block: Block) -> str:
         case Code():
             return f"\n{block.title}:\n\n{escape.plain(block.text).rstrip()}" if block.text else ""
         case Diff():
-            lines = [escape.line(block.title), *map(_whole, block.lines[:_DIFF_LINES])]
-            left = len(block.lines) - _DIFF_LINES
+            lines = [escape.line(block.title), *map(_whole, block.lines[:DIFF_LINES])]
+            left = len(block.lines) - DIFF_LINES
             return "\n".join(["", *lines, *([f"… {left} more lines"] if left > 0 else [])])
         case _:
             return escape.line(block.text, 1000)

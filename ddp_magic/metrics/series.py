@@ -35,6 +35,11 @@ class Series:
         self._each = 1
         self._pending: list[float] = []
 
+    @property
+    def shown(self) -> str:
+        """The newest value for people, in four digits; empty before the first."""
+        return "" if self.last is None else f"{self.last:.4g}"
+
     def add(self, step: float | None, value: float) -> None:
         """Take in a value; without a step it is drawn over its number."""
         self.last = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -35,14 +36,12 @@ def describe(group: Standby | None, why_none: str) -> str:
 
 def memory_of(group: Standby) -> int:
     """Return the bytes that a group takes: the proportional set size of all its processes."""
-    pids = [group.guard.pid, *descendants(group.guard.pid)]
-    return sum(map(_pss, pids))
-
-
-def _pss(pid: int) -> int:
     import psutil  # not at %load_ext
 
-    try:
-        return int(psutil.Process(pid).memory_full_info().pss)
-    except psutil.Error:  # it has just ended
-        return 0
+    from ddp_magic.usage import pss
+
+    taken = 0
+    for pid in (group.guard.pid, *descendants(group.guard.pid)):
+        with contextlib.suppress(psutil.Error):  # it has just ended
+            taken += pss(psutil.Process(pid)) or 0
+    return taken

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from ddp_magic.screen import Line
     from ddp_magic.sgr import Style
 
-__all__ = ["line_html"]
+__all__ = ["STATES", "line_html"]
 
 # Middle tones, of contrast 4 and more: a saved notebook is read on white and on black.
 _PALETTE = (
     *("#6e7681", "#e0323c", "#1f883d", "#a06d00", "#1f7ae0", "#9a63e8", "#21868f", "#8b949e"),
     *("#7d8590", "#f0555f", "#36b356", "#c28a00", "#4b96f3", "#b083f0", "#35a3ad", "#9aa4ae"),
 )
+STATES = {"succeeded": _PALETTE[2], "failed": _PALETTE[1], "stopped": _PALETTE[3]}
+"""The colour of a run's state, by its name, for text that lies in a saved notebook."""
 _ENDS = {0: "#000000", 7: "#ffffff", 15: "#ffffff"}  # on a ground of their own
 _EFFECTS = {
     Effect.BOLD: "font-weight:bold",

@@ -30,7 +30,7 @@ _PART = re.compile(
 
 def lasts(picture: Picture) -> list[str]:
     """Return each metric with its last value."""
-    return [f"{name} {_last(series)}" for name, series in picture.curves.series.items()]
+    return [f"{name} {series.shown}" for name, series in picture.curves.series.items()]
 
 
 def lines(picture: Picture) -> list[str]:
@@ -38,7 +38,7 @@ def lines(picture: Picture) -> list[str]:
     found: list[str] = []
     for name, series in list(picture.curves.series.items())[:LINES]:
         blocks = sparkline(series.y, 24) if len(series.y) > 1 else ""
-        found.append(" ".join(filter(None, [escape.line(name, 40), blocks, _last(series)])))
+        found.append(" ".join(filter(None, [escape.line(name, 40), blocks, series.shown])))
     return found
 
 
@@ -53,7 +53,7 @@ def chart_html(picture: Picture) -> str:
     first = next(iter(drawn))
     names = [name for name in drawn if _PART.sub("", name) == _PART.sub("", first)][:DRAWN]
     curves = [_curve(name, drawn[name]) for name in names]
-    said = ", ".join(f"{escape.line(name, 40)} {_last(drawn[name])}" for name in names)
+    said = ", ".join(f"{escape.line(name, 40)} {drawn[name].shown}" for name in names)
     return image(chart(curves, width=WIDTH, height=HEIGHT), f"Chart: {said}")
 
 
@@ -65,10 +65,6 @@ def peaks(picture: Picture) -> list[str]:
     ]
     workers = [f"rank {w.rank} {_bytes(w.memory)}" for w in picture.peaks.workers.values()]
     return [*gpus[:8], *workers[:8]]
-
-
-def _last(series: Series) -> str:
-    return "" if series.last is None else f"{series.last:.4g}"
 
 
 def _curve(name: str, series: Series) -> Curve:

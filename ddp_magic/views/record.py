@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ddp_magic.events import RunState
 from ddp_magic.screen import Line
 from ddp_magic.views import escape, numbers
-from ddp_magic.views.colour import line_html
+from ddp_magic.views.colour import STATES, line_html
 from ddp_magic.views.picture import duration, workers
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ TAIL = 40
 """Lines that are kept of a rank."""
 LINE = 300
 """Characters that are kept of a line."""
-_STATE_COLOURS = {
-    RunState.SUCCEEDED: "#1f883d",
-    RunState.FAILED: "#e0323c",
-    RunState.STOPPED: "#a06d00",
-}
 _PRE = (
     "margin:2px 0 6px;padding:4px 8px;font-family:monospace;font-size:12px;line-height:1.35;"
     "max-height:22em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
@@ -89,7 +84,7 @@ def _html(picture: Picture, now: float | None) -> str:
 
 def _title_html(picture: Picture, now: float | None) -> str:
     name, state, rest = _title(picture, now)
-    colour = _STATE_COLOURS.get(picture.state, "#1f7ae0")
+    colour = STATES.get(picture.state, "#1f7ae0")
     details = _code(" · ".join(rest[1:]), _PROSE) if rest[1:] else ""
     return (
         f"<b>{escape.html(name)}</b> "

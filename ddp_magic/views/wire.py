@@ -118,7 +118,7 @@ def curve_news(name: str, series: Series, since: tuple[int, int]) -> dict[str, A
         "from": start,
         "x": [_short(x) for x in series.x[start:]],
         "y": [_short(y) for y in series.y[start:]],
-        "last": "" if series.last is None else f"{series.last:.4g}",
+        "last": series.shown,
         "strange": series.strange,
     }
 
