@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ddp_magic.launch import LaunchSpec
     from ddp_magic.rundir import RunDir
 
-__all__ = ["Standby"]
+__all__ = ["Standby", "had"]
 
 _ANSWER = 1.0
 """Seconds after which workers that neither answer nor work count as hung."""
@@ -176,3 +176,11 @@ class Standby:
             self._here.add(told["rank"])
         elif told["ev"] == "ended":
             self._gone = True
+
+
+def had(run: RunDir, name: str) -> bool:
+    """Whether a run's workers had imported a module while they waited."""
+    for when in ("later", "ahead"):
+        with contextlib.suppress(OSError):
+            return name in decoded(run.imported(when).read_bytes())["lazy"]
+    return False

@@ -14,7 +14,7 @@ from ddp_magic.documents import decoded
 from ddp_magic.errors import DdpError
 from ddp_magic.standby import machine, status
 from ddp_magic.standby.ahead import has_torch
-from ddp_magic.standby.group import Standby
+from ddp_magic.standby.group import Standby, had
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -129,7 +129,10 @@ class Keeper:
             late = decoded(run.imported("late").read_bytes())["late"]
             with self._lock:
                 self._learned = self._learned or _LAZY in late
-                self._lazy = [*dict.fromkeys([*self._lazy, *late])][:_MOST]
+                lazy = dict.fromkeys([*self._lazy, *late])
+                if _LAZY not in late and not had(run, _LAZY):
+                    lazy.pop(_LAZY, None)  # a run that comes while it is imported would wait
+                self._lazy = [*lazy][:_MOST]
                 if self._next is not None:
                     self._next = self._filled(self._next)
 
