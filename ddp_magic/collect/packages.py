@@ -62,7 +62,8 @@ def _origins(module: object) -> Iterator[str]:
     """Yield the top-level packages that a module's globals come from."""
     values = list(vars(module).values()) if isinstance(module, ModuleType) else []
     for value in values:
-        if isinstance(value, ModuleType):
+        kind = type(value)  # isinstance asks the value: torch.distributed.reduce_op warns of itself
+        if issubclass(kind, ModuleType):
             yield value.__name__.partition(".")[0]
-        elif isinstance(value, (type, FunctionType)):
+        elif issubclass(kind, (type, FunctionType)):
             yield str(value.__module__).partition(".")[0]
