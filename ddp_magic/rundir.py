@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import stat
 from typing import TYPE_CHECKING, Self
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-__all__ = ["KEPT", "PREFIX", "SEGMENT", "RunDir", "remove_runs"]
+__all__ = ["KEPT", "PREFIX", "SEGMENT", "STACKS_SIGNAL", "RunDir", "remove_runs"]
 
 PREFIX = "ddp_magic-"  # of the name of every kernel's directory
 
@@ -26,6 +27,9 @@ SEGMENT = 4 << 20
 """Bytes of one file of a log; every one but the last has exactly this many."""
 KEPT = 4
 """How many of a log's oldest and of its newest files stay: 2 streams x 8 x 4 MiB a rank."""
+STACKS_SIGNAL: int = signal.SIGRTMIN + 11 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR1
+"""Has a worker write its stacks. Trainings take SIGUSR1 for their own ends: Lightning then has
+Slurm queue the whole job again."""
 _OF_RUN = ("main.py", "body.py", "sourcemap.json", "program.json", "values.pkl", "job.json")
 
 

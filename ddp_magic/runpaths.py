@@ -146,5 +146,5 @@ class RunPaths:
         return self.path / f"error.{attempt}.{rank}.json"
 
     def stacks(self, rank: int) -> Path:
-        """Where faulthandler writes the stacks of a rank on SIGUSR1."""
+        """Where faulthandler writes the stacks of a rank on `rundir.STACKS_SIGNAL`."""
         return self.path / f"stacks.{rank}.txt"

@@ -114,7 +114,7 @@ class Group:
         last = stopping or self.attempt >= self.restarts
         return self.succeeded or (last and self.announced)
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         """Send a signal to every living worker, and to nothing else."""
         for worker in self.living:
             with contextlib.suppress(ProcessLookupError):

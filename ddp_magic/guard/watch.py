@@ -25,6 +25,7 @@ from ddp_magic.guard.tree import Tree
 from ddp_magic.guard.wake import wake_on_signals
 from ddp_magic.leaving import remove_after_others
 from ddp_magic.processes import LINUX, start_time, subreaper
+from ddp_magic.rundir import STACKS_SIGNAL
 
 if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
@@ -155,7 +156,7 @@ class Guard:
             elif command == "K":
                 self.kill()
             elif command == "S":
-                self.group.signal(signal.SIGUSR1)
+                self.group.signal(STACKS_SIGNAL)
             elif command == "X":
                 self.dismissed = True
                 self.selector.unregister(0)  # its end-of-file means nothing from now on

@@ -7,10 +7,11 @@ import contextlib
 import ctypes
 import faulthandler
 import os
-import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
+
+from ddp_magic.rundir import STACKS_SIGNAL
 
 if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
@@ -33,9 +34,9 @@ def open_streams() -> None:
 
 
 def stacks_on_signal(run: RunDir, rank: int) -> None:
-    """Write every thread's stack to the run directory on SIGUSR1, even while the GIL is held."""
+    """Write every thread's stack to the run directory on demand, even while the GIL is held."""
     fd = os.open(run.stacks(rank), os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    faulthandler.register(signal.SIGUSR1, file=fd, all_threads=True, chain=False)
+    faulthandler.register(STACKS_SIGNAL, file=fd, all_threads=True, chain=False)
     faulthandler.enable(file=2)
 
 
