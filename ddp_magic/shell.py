@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Shell", "Ui"]
 
 Ui: TypeAlias = Literal["widget", "html", "plain"]
-_TEXT_ONLY = "text/plain"
+_CELL_ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""What the notebook format calls a cell's id."""
 
 
 class Shell:
@@ -194,8 +195,9 @@ class Shell:
     def ui(self) -> Ui:
         """What this request's front-end can show.
 
-        The request says enough: JupyterLab and Notebook 7 name the cell in its metadata; nbclient,
-        nbconvert, papermill and `jupyter run` do not. VS Code names it in a form of its own.
+        The request says enough: JupyterLab and Notebook 7 give the cell's id as it stands in the
+        notebook; VS Code and its kin give an address. nbclient, nbconvert, papermill, `jupyter run`
+        and consoles name no cell.
         """
         wanted = os.environ.get("DDP_MAGIC_UI", "")
         return wanted if wanted in ("widget", "html", "plain") else self._found
@@ -214,10 +216,10 @@ class Shell:
             return "plain"
         if "google.colab" in sys.modules:
             return "html"
-        cell = str(self._request.get("metadata", {}).get("cellId", ""))
-        if cell.startswith("vscode-notebook-cell") or "__vsc_ipynb_file__" in self.user_ns:
-            return "html"
-        return "widget" if cell else "plain"
+        cell = self._request.get("metadata", {}).get("cellId")
+        if isinstance(cell, str) and _CELL_ID.fullmatch(cell):
+            return "widget"  # also in a kernel that VS Code has used before
+        return "html" if cell or "__vsc_ipynb_file__" in self.user_ns else "plain"
 
     @property
     def in_kernel(self) -> bool:
