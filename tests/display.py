@@ -9,7 +9,18 @@ from ddp_magic.events import OutputChunk, RunEnded, RunStarted, RunState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FakeControls", "FakeDisplay", "ended", "out", "started"]
+__all__ = ["STACKS", "FakeControls", "FakeDisplay", "ended", "out", "started"]
+
+STACKS = """\
+Rank 0 waits in all_reduce (Cell In[4], line 9); rank 1 is not there: it is at \
+`time.sleep(600)` (Cell In[4], line 7).
+
+Rank 0:
+  File "Cell In[4]", line 9 in hang
+
+Rank 1:
+  File "Cell In[4]", line 7 in hang"""
+"""What `%ddp_stacks` answers where a rank does not come."""
 
 
 class FakeHandle:
@@ -25,14 +36,17 @@ class FakeHandle:
 
 
 class FakeDisplay:
-    """Keeps outputs in `handles`, text in `out` and `err`, the notebook's ids in `replaced`."""
+    """Keeps outputs in `handles`, the notebook's ids in `replaced`, text in `out` and `err`.
+
+    What a terminal would get, text of both kinds, is in `tty`.
+    """
 
     def __init__(self, *, is_terminal: bool = False) -> None:
         self.is_terminal = is_terminal
         self.kernel_id = "5c8e-aa"
         self.handles: list[FakeHandle] = []
         self.replaced: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
-        self.out = self.err = ""
+        self.out = self.err = self.tty = ""
 
     def show(
         self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
@@ -45,6 +59,7 @@ class FakeDisplay:
         self.replaced[name] = dict(data), dict(metadata)
 
     def write(self, text: str, *, stderr: bool = False) -> None:
+        self.tty += text
         if stderr:
             self.err += text
         else:
@@ -54,8 +69,9 @@ class FakeDisplay:
 class FakeControls:
     """Keeps what was pressed in `pressed`."""
 
-    def __init__(self) -> None:
+    def __init__(self, stacks: str = "Rank 0: nowhere") -> None:
         self.pressed: list[Any] = []
+        self._stacks = stacks
 
     def stop(self) -> None:
         self.pressed.append("stop")
@@ -68,7 +84,7 @@ class FakeControls:
 
     def stacks(self) -> str:
         self.pressed.append("stacks")
-        return "Rank 0: nowhere"
+        return self._stacks
 
 
 def started(**changes: Any) -> RunStarted:

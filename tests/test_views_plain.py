@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from ddp_magic.events import Notice, RunState, StateChanged, WorkerExited, WorkerStarted
+import pytest
+
+from ddp_magic.events import (
+    Notice,
+    RunState,
+    Stalled,
+    StateChanged,
+    WorkerExited,
+    WorkerStarted,
+)
 from ddp_magic.screen import LIVE_ROWS
 from ddp_magic.views.plain import BURST, LAST, PlainView
-from tests.display import FakeDisplay, ended, out, started
+from tests.display import STACKS, FakeControls, FakeDisplay, ended, out, started
 
 LOG = "/tmp/ddp_magic-x/run-3/logs/rank0.stdout.log"
 
@@ -13,7 +22,7 @@ LOG = "/tmp/ddp_magic-x/run-3/logs/rank0.stdout.log"
 def shown(*events, is_terminal=False, ticks=3, **options):
     """Play events to a plain view and return its display."""
     display = FakeDisplay(is_terminal=is_terminal)
-    view = PlainView(display, **options)
+    view = PlainView(display, FakeControls(), **options)
     for event in events:
         view.handle(event)
     for tick in range(ticks):
@@ -75,7 +84,7 @@ def test_colours_and_escapes_do_not_reach_a_notebook():
 
 def test_a_terminal_gets_the_bytes_of_one_rank_as_they_are():
     display = FakeDisplay(is_terminal=True)
-    view = PlainView(display)
+    view = PlainView(display, FakeControls())
     view.handle(started())
     view.handle(out(b"\rstep 1 \xe2\x96"))
     assert display.out == "\rstep 1 "
@@ -110,7 +119,7 @@ def test_a_flood_is_cut_and_its_end_is_shown():
 
 def test_after_a_flood_lines_come_again_a_hundred_a_second():
     display = FakeDisplay()
-    view = PlainView(display)
+    view = PlainView(display, FakeControls())
     view.handle(started())
     view.tick(1001.0)
     view.handle(out("".join(f"{n}\n" for n in range(BURST + 200))))
@@ -133,7 +142,7 @@ def test_long_lines_count_for_more():
 
 def test_what_happens_is_said_in_lines_on_stderr():
     stopping = StateChanged(time=1.0, state=RunState.STOPPING, reason="interrupted: 30 s to finish")
-    view = PlainView(display := FakeDisplay())
+    view = PlainView(display := FakeDisplay(), FakeControls())
     for event in (
         started(),
         StateChanged(time=1.0, state=RunState.RUNNING),
@@ -162,7 +171,7 @@ def test_what_happens_is_said_in_lines_on_stderr():
 
 
 def test_what_did_not_come_back_is_said_where_no_error_says_it():
-    view = PlainView(display := FakeDisplay())
+    view = PlainView(display := FakeDisplay(), FakeControls())
     view.handle(ended(missing=("model: too large",)))
     view.close()
 
@@ -170,7 +179,7 @@ def test_what_did_not_come_back_is_said_where_no_error_says_it():
 
 
 def test_what_is_said_after_the_last_worker_left_stands_below_its_last_lines():
-    view = PlainView(display := FakeDisplay())
+    view = PlainView(display := FakeDisplay(), FakeControls())
     view.handle(started(world_size=2))
     for rank in (0, 1):
         view.handle(WorkerStarted(time=1.0, rank=rank, attempt=0, pid=7))
@@ -198,3 +207,38 @@ def test_nothing_that_a_user_wrote_moves_the_cursor_of_our_lines():
 
     assert display.err.count("ab �c�") == 3
     assert not set(display.err) & set("\x1b\r\u202e\x07")
+
+
+SILENCE = "No rank has printed or logged for {}, and the workers are idle."
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_a_hang_is_one_line_that_says_where_the_ranks_are_and_its_end_another(is_terminal):
+    controls = FakeControls(STACKS)
+    view = PlainView(display := FakeDisplay(is_terminal=is_terminal), controls)
+    view.handle(started())
+    for at, why in ((1060, SILENCE.format("60 s")), (1090, SILENCE.format("90 s")), (1122, "")):
+        view.handle(Stalled(time=at, why=why))
+    view.handle(Stalled(time=1300, why=SILENCE.format("60 s")))
+
+    first = (
+        "%%ddp run-3 seems to hang: No rank has printed or logged for 60 s, and the workers are "
+        "idle. Rank 0 waits in all_reduce (Cell In[4], line 9); rank 1 is not there: it is at "
+        "`time.sleep(600)` (Cell In[4], line 7)."
+    )
+    assert display.err.splitlines()[1:] == [
+        first, "%%ddp run-3 goes on, 1 min 02 s after that", first
+    ]  # fmt: skip
+    assert controls.pressed == ["stacks", "stacks"]
+    assert display.out == ""
+
+
+def test_a_hang_is_said_also_where_nobody_answers():
+    class Deaf(FakeControls):
+        def stacks(self):
+            raise BrokenPipeError
+
+    view = PlainView(display := FakeDisplay(), Deaf())
+    view.handle(Stalled(time=1.0, why="Rank 1 stands at step 7 while rank 0 is at 90."))
+
+    assert display.err == ("%%ddp seems to hang: Rank 1 stands at step 7 while rank 0 is at 90.\n")

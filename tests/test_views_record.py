@@ -17,7 +17,7 @@ from ddp_magic.samples import GpuSample, WorkerSample
 from ddp_magic.views.html import HtmlView
 from ddp_magic.views.picture import NOTICES, Picture, duration, workers
 from ddp_magic.views.record import record
-from tests.display import FakeDisplay, ended, out, started
+from tests.display import FakeControls, FakeDisplay, ended, out, started
 from tests.test_views_escape import Parsed
 
 FAILED = ended(
@@ -160,7 +160,7 @@ def test_a_record_is_valid_and_below_its_limit_whatever_is_written(data):
 
 def test_the_html_view_draws_at_most_twice_a_second_and_ends_with_the_record():
     display = FakeDisplay()
-    view = HtmlView(display)
+    view = HtmlView(display, FakeControls())
     view.handle(started())
     for tick in range(60):
         view.handle(out(f"line {tick}\n"))
@@ -176,7 +176,7 @@ def test_the_html_view_draws_at_most_twice_a_second_and_ends_with_the_record():
 
 def test_the_html_view_redraws_the_time_when_nothing_else_happens():
     display = FakeDisplay()
-    view = HtmlView(display)
+    view = HtmlView(display, FakeControls())
     view.handle(started())
     for tick in range(21 * 20):
         view.tick(1001.0 + tick / 20)

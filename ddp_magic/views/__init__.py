@@ -121,7 +121,7 @@ def make(kind: Kind, display: Display, controls: Controls) -> View:
     if kind == "plain":
         from ddp_magic.views.plain import PlainView
 
-        return PlainView(display)
+        return PlainView(display, controls)
     if kind == "widget":
         with contextlib.suppress(ImportError):
             from ddp_magic.views.widget import WidgetView
@@ -129,4 +129,4 @@ def make(kind: Kind, display: Display, controls: Controls) -> View:
             return WidgetView(display, controls)
     from ddp_magic.views.html import HtmlView
 
-    return HtmlView(display)
+    return HtmlView(display, controls)

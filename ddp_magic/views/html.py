@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.views.asking import Asking
+from ddp_magic.views.meanwhile import stop
 from ddp_magic.views.picture import Picture
 from ddp_magic.views.record import record
 
 if TYPE_CHECKING:
     from ddp_magic.events import Event
-    from ddp_magic.views import Display, Handle
+    from ddp_magic.views import Controls, Display, Handle
 
 __all__ = ["HtmlView"]
 
 SECONDS_BETWEEN = 0.5
 """Each drawing costs as much as the whole record; a page cannot keep a selection through it."""
 SECONDS_QUIET = 5.0
-"""Without news only the elapsed time changes."""
+"""Without news only the elapsed time, the curves and what the machine does change."""
 
 
 class HtmlView:
@@ -24,10 +26,12 @@ class HtmlView:
 
     Args:
         display: Where to draw.
+        controls: Whom to ask where the ranks are.
     """
 
-    def __init__(self, display: Display) -> None:
+    def __init__(self, display: Display, controls: Controls) -> None:
         self._display = display
+        self._asking = Asking(controls)
         self._picture = Picture()
         self._handle: Handle | None = None
         self._drawn = (-1, -1)
@@ -44,7 +48,8 @@ class HtmlView:
         wait = SECONDS_QUIET if versions == self._drawn else SECONDS_BETWEEN
         if now - self._drawn_at >= wait:
             self._drawn, self._drawn_at = versions, now
-            self._draw(record(self._picture, now))
+            self._draw(record(self._picture, now, stop(self._picture)))
+            self._asking.look(self._picture.stalled)  # once that it hangs has been drawn
 
     def close(self) -> None:
         """Draw the final record."""

@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from ddp_magic.metrics import Series
     from ddp_magic.views.picture import Picture
 
-__all__ = ["chart_html", "lasts", "lines", "peaks"]
+__all__ = ["chart_html", "devices", "lasts", "lines", "peaks"]
 
 WIDTH, HEIGHT = 460, 130
 POINTS = 80
 """Of a curve: the record is to stay small in the notebook's file."""
 DRAWN = 3
 """Curves in one chart."""
+DEVICES = 8
+"""GPUs, and workers, that are told of."""
 LINES = 6
 """Metrics that get a line of their own in text."""
 _PART = re.compile(
@@ -57,14 +59,30 @@ def chart_html(picture: Picture) -> str:
     return image(chart(curves, width=WIDTH, height=HEIGHT), f"Chart: {said}")
 
 
+def devices(picture: Picture) -> list[str]:
+    """Return what each GPU and each worker takes now."""
+    if picture.devices is None:
+        return []
+    gpus: list[str] = []
+    for gpu in picture.devices.gpus[:DEVICES]:
+        busy = "" if gpu.busy is None else f", {100 * gpu.busy:.0f} % busy"
+        own = f", notebook {_size(gpu.kernel)}" if gpu.kernel else ""
+        gpus.append(f"{_short(gpu.label)} {_size(gpu.used)} of {_size(gpu.total)}{busy}{own}")
+    workers = [
+        f"rank {worker.rank} {worker.cpu:.1f} cores, {_size(worker.memory)}"
+        for worker in picture.devices.workers[:DEVICES]
+    ]
+    return [*gpus, *workers]
+
+
 def peaks(picture: Picture) -> list[str]:
     """Return the most memory that each GPU and each worker held."""
     gpus = [
-        f"{escape.line(gpu.label.split(' ')[0], 20)} {_bytes(gpu.used)} of {_bytes(gpu.total)}"
+        f"{_short(gpu.label)} {_size(gpu.used)} of {_size(gpu.total)}"
         for gpu in picture.peaks.gpus.values()
     ]
-    workers = [f"rank {w.rank} {_bytes(w.memory)}" for w in picture.peaks.workers.values()]
-    return [*gpus[:8], *workers[:8]]
+    workers = [f"rank {w.rank} {_size(w.memory)}" for w in picture.peaks.workers.values()]
+    return [*gpus[:DEVICES], *workers[:DEVICES]]
 
 
 def _curve(name: str, series: Series) -> Curve:
@@ -73,7 +91,11 @@ def _curve(name: str, series: Series) -> Curve:
     return Curve(name=name, x=series.x[::-step][::-1], y=series.y[::-step][::-1])
 
 
-def _bytes(count: float) -> str:
+def _short(label: str) -> str:
+    return escape.line(label.partition(" ")[0], 20)
+
+
+def _size(count: float) -> str:
     for unit in ("B", "kB", "MB"):
         if count < 999.5:
             return f"{count:.0f} {unit}"

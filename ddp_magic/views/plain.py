@@ -14,17 +14,20 @@ from ddp_magic.events import (
     RunEnded,
     RunStarted,
     RunState,
+    Stalled,
     StateChanged,
     WorkerExited,
     WorkerStarted,
 )
 from ddp_magic.screen import Screen
 from ddp_magic.views import escape
+from ddp_magic.views.asking import Asking, gist
+from ddp_magic.views.inserted import Raw
 from ddp_magic.views.picture import SETTLE, duration, workers
 
 if TYPE_CHECKING:
     from ddp_magic.events import Event, Stream
-    from ddp_magic.views import Display
+    from ddp_magic.views import Controls, Display
 
 __all__ = ["PlainView"]
 
@@ -57,25 +60,29 @@ class _Source:
 class PlainView:
     """Writes the shown ranks' output as the cell's own: stdout to stdout, stderr to stderr.
 
-    What is ours (a line at the start, at the end, notices) goes to stderr, so that stdout holds
-    the workers' output alone. In a terminal the bytes of a single shown rank go through as they
-    are, so that its bars live; elsewhere only final lines do, a hundred a second after the first
-    two thousand.
+    What is ours (a line at the start, at the end, notices, when it hangs) goes to stderr, so that
+    stdout holds the workers' output alone. In a terminal the bytes of a single shown rank go
+    through as they are, so that its bars live; elsewhere only final lines do, a hundred a second
+    after the first two thousand.
 
     Args:
         display: Where to write.
+        controls: Whom to ask where the ranks are.
         rank_prefix: Whether lines begin with ``[rank1]``; None: where several ranks are shown.
     """
 
-    def __init__(self, display: Display, *, rank_prefix: bool | None = None) -> None:
+    def __init__(
+        self, display: Display, controls: Controls, *, rank_prefix: bool | None = None
+    ) -> None:
         self._display = display
+        self._asking = Asking(controls)
+        self._stalled = ("", 0.0)
         self._prefix = rank_prefix
         self._started: RunStarted | None = None
         self._ended: RunEnded | None = None
         self._sources: dict[tuple[int, Stream], _Source] = {}
         self._alive: set[int] | None = None
-        self._raw = False
-        self._raw_open = False
+        self._raw: Raw | None = None
         self._credit = float(BURST)
         self._now = self._settled = 0.0
 
@@ -94,6 +101,8 @@ class PlainView:
                 self._say("stopping" + (f": {event.reason}" if event.reason else ""))
             case Notice():
                 self._say(("warning: " if event.warning else "note: ") + event.text)
+            case Stalled():
+                self._stall(event)
             case RunEnded():
                 self._ended = event
             case _:
@@ -112,7 +121,6 @@ class PlainView:
     def close(self) -> None:
         """Write what is left, and how the run ended."""
         self._flush()
-        self._end_raw_line()
         if self._ended is not None:
             self._say_end(self._ended)
 
@@ -123,17 +131,19 @@ class PlainView:
     def _flush(self) -> None:
         """Write what was waited with: nobody changes it any more."""
         for source in self._sources.values():
-            if self._raw:
-                self._write_raw(source, source.decoder.decode(b"", final=True))
+            if self._raw is not None:
+                self._write_raw(self._raw, source, source.decoder.decode(b"", final=True))
             self._write(source, [line.text for line in source.screen.finish()])
             source.screen = Screen(columns=COLUMNS)
             self._release(source)
+        if self._raw is not None:
+            self._display.write(self._raw.end())
 
     def _start(self, event: RunStarted) -> None:
         self._started = event
         several = len(event.shown) > 1
         prefix = several if self._prefix is None else self._prefix
-        self._raw = self._display.is_terminal and not prefix
+        self._raw = Raw() if self._display.is_terminal and not prefix else None
         streams: tuple[Stream, Stream] = ("stdout", "stderr")
         for rank in event.shown:
             for stream in streams:
@@ -148,16 +158,16 @@ class PlainView:
         if source is None:
             return
         source.lost += event.skipped
-        if self._raw:
-            self._write_raw(source, source.decoder.decode(event.data))
+        if self._raw is not None:
+            self._write_raw(self._raw, source, source.decoder.decode(event.data))
             return
         source.screen.feed(event.data)
         self._write(source, [line.text for line in source.screen.take()])
 
-    def _write_raw(self, source: _Source, text: str) -> None:
+    def _write_raw(self, raw: Raw, source: _Source, text: str) -> None:
         if text:
             self._display.write(text, stderr=source.stream == "stderr")
-            self._raw_open = not text.endswith("\n")
+            raw.add(text)
 
     def _write(self, source: _Source, lines: list[str]) -> None:
         out: list[str] = []
@@ -195,15 +205,22 @@ class PlainView:
     def _say(self, text: str) -> None:
         if self._alive == set():
             self._flush()
-        self._end_raw_line()
         run_id = self._started.run_id if self._started else ""
         text = f"%%ddp {run_id} {text}" if run_id else f"%%ddp {text}"
+        before, after = self._raw.around() if self._raw is not None else ("", "")
+        self._display.write(before)
         self._display.write(escape.line(text, 1000) + "\n", stderr=True)
+        self._display.write(after)
 
-    def _end_raw_line(self) -> None:
-        if self._raw_open:
-            self._display.write("\n")
-            self._raw_open = False
+    def _stall(self, event: Stalled) -> None:
+        """Say once that the run seems to hang and where its ranks are, and that it goes on."""
+        why, since = self._stalled
+        where = gist(self._asking.look(event.why))
+        if event.why and not why:
+            self._say(f"seems to hang: {event.why} {where}")
+        elif why and not event.why:
+            self._say(f"goes on, {duration(event.time - since)} after that")
+        self._stalled = event.why, since if why else event.time
 
     def _say_end(self, event: RunEnded) -> None:
         """Say how it ended; why, and what is missing, stands in the error that the cell raises."""
