@@ -26,7 +26,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from playwright.sync_api import Browser, Error, Locator, Page, WebSocket
+    from playwright.sync_api import Browser, Dialog, Error, Locator, Page, WebSocket
 
 __all__ = ["Jupyter", "Notebook", "Traffic", "jupyter"]
 
@@ -64,12 +64,29 @@ class Notebook:
         path: The file.
         traffic: What came from the kernel.
         problems: Uncaught errors of the panel's code (Notebook 7 has some of its own).
+        asked: Every address that the page asked for.
+        dialogs: What dialogs said that the page opened.
     """
 
     page: Page
     path: Path
     traffic: Traffic = field(default_factory=Traffic)
     problems: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    dialogs: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Note what the page does from now on."""
+        self.page.on("websocket", self.traffic.watch)
+        self.page.on("pageerror", self.note_error)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("dialog", self.note_dialog)
+
+    def note_dialog(self, dialog: Dialog) -> None:
+        """Keep what a dialog says, but JupyterLab's own when the page is left."""
+        if dialog.type != "beforeunload":
+            self.dialogs.append(dialog.message)
+        dialog.dismiss()
 
     def note_error(self, error: Error) -> None:
         """Keep an uncaught error of a module that came from the kernel (a blob)."""
@@ -159,8 +176,7 @@ class Jupyter:
         notebook = Notebook(context.new_page(), path)
         page = notebook.page
         page.set_default_timeout(PATIENCE)
-        page.on("websocket", notebook.traffic.watch)
-        page.on("pageerror", notebook.note_error)
+        notebook.watch()
         workspace = f"lab/workspaces/w{time.monotonic_ns()}/tree" if app == "lab" else "notebooks"
         page.goto(f"{self.url}/{workspace}/{path.name}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")

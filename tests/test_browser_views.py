@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
-import nbformat
 import pytest
 
 from tests import browser
@@ -32,9 +29,6 @@ play([
 STOP = """
 play([started(shown=(0, 1)), out("from zero\\n"), out("from one\\n", 1), Until("never")])
 """
-HOSTILE = """
-play([*hostile_steps(), Until("{go}")], end=hostile_end())
-"""
 FLOOD = """
 play([*flood(0), StateChanged(time=0.0, state=RunState.RUNNING), Until("{go}"), *flood({lines})])
 """
@@ -49,8 +43,8 @@ def server(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lab(server):
     """One page of JupyterLab with a notebook that each test takes a cell of."""
-    cells = [LIVE.format(go="live"), STOP, HOSTILE.format(go="hostile")]
-    notebook = server.open([PREPARE, *cells, FLOOD.format(go="flood", lines=100_000)])
+    cells = [LIVE.format(go="live"), STOP, FLOOD.format(go="flood", lines=100_000)]
+    notebook = server.open([PREPARE, *cells])
     notebook.run(0)
     yield notebook
     notebook.close()
@@ -123,57 +117,8 @@ def test_stop_reaches_a_blocking_cell_by_message_and_kill_follows_by_keyboard(la
     assert output.locator(".jp-RenderedHTML").get_by_text("stopped", exact=True).is_visible()
 
 
-def harmless(notebook, area):
-    """Assert that nothing hostile became more than text, in the page and in this area."""
-    assert notebook.page.evaluate("window.pwned") is None
-    for tag in ("script", "img", "a", "svg", "iframe", "mjx-container", "[onfocus]", "[onerror]"):
-        assert area.locator(tag).count() == 0, tag
-    text = area.inner_text()
-    assert "<script>window.pwned=1</script>" in text
-    assert not set("\x1b\x9b\u202e\u2066\x00\x07") & set(text)
-    assert notebook.problems == []
-
-
-def test_hostile_text_is_text_in_the_panel_and_in_the_record_trusted_or_not(lab, server):
-    output = lab.run(3, wait=False)
-    panel = output.locator(".ddp-magic")
-    panel.locator(".ddp-live", has_text="<script>").wait_for()
-    harmless(lab, panel)
-    panel.get_by_role("tab", name="rank 1").click()
-    panel.locator(".ddp-log[aria-label='Output of rank 1']", has_text="<script>").wait_for()
-    harmless(lab, panel)
-
-    lab.save()
-    middle = server.root / "middle.ipynb"
-    shutil.copy(lab.path, middle)
-    go(server, "hostile")
-    lab.wait_for_end()
-    record = output.locator(".jp-RenderedHTML").first
-    record.get_by_text("failed", exact=True).wait_for()
-    harmless(lab, record)
-    lab.save()
-
-    for name, trusted in (("trusted", True), ("untrusted", False), ("middle", False)):
-        path = server.root / f"{name}.ipynb"
-        saved = nbformat.read(middle if name == "middle" else lab.path, as_version=4)
-        if not trusted:  # another text has no signature of this server
-            saved.cells[0].source += "\n# changed"
-        nbformat.write(saved, path)
-        again = server.open(path)
-        shown = again.output(3).locator(".jp-RenderedHTML").first
-        shown.get_by_text("rank 0").first.wait_for()
-        assert (
-            again.page.evaluate(
-                "() => window.jupyterapp.shell.currentWidget.content.widgets[3].model.trusted"
-            )
-            is trusted
-        )
-        harmless(again, shown)
-        again.close()
-
-
 def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
-    output = lab.run(4, wait=False)
+    output = lab.run(3, wait=False)
     panel = output.locator(".ddp-magic")
     panel.get_by_text("running").wait_for()
     lab.page.evaluate("""() => {

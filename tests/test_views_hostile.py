@@ -28,7 +28,9 @@ from tests.test_views_escape import Parsed
 
 RECORD = {"div", "b", "code", "details", "summary", "pre", "span", "img", "progress"}
 HISTORY = {*RECORD, "style", "table", "caption", "thead", "tbody", "tr", "th", "td"} - {"progress"}
-ATTRIBUTES = {"style", "src", "alt", "open", "value", "max", "aria-label", "class", "scope"}
+ATTRIBUTES = {
+    *("style", "src", "alt", "open", "value", "max", "aria-label", "class", "scope", "tabindex")
+}
 SVG = "data:image/svg+xml;base64,"
 LONGEST = 30_000
 
