@@ -36,9 +36,9 @@ class Case:
 CASES = {
     "nothing": Case("", "a\n", ["OURS", "a"]),
     "whole lines": Case("a\nb\n", "c\n", ["a", "b", "OURS", "c"]),
-    "the beginning of a line": Case("a\nb ", "c\n", ["a", "OURS", "b c"]),
-    "a bar": Case("\r1/3", "\r2/3\r3/3\n", ["OURS", "3/3"]),
-    "a bar below lines": Case("a\n\r1/3", "\r3/3\nz\n", ["a", "OURS", "3/3", "z"]),
+    "the beginning of a line": Case("a\nb", "c\n", ["a", "b", "OURS", "c"]),
+    "a bar": Case("\r1/3", "\r2/3\r3/3\n", ["1/3", "OURS", "3/3"]),
+    "a bar below lines": Case("a\n\r1/3", "\r3/3\nz\n", ["a", "1/3", "OURS", "3/3", "z"]),
     "two bars": Case(
         "a\n" + NESTED.format(1), NESTED.format(2) + NESTED.format(3) + "\n\n",
         ["a", "OURS", "outer 3", "inner 3"],
@@ -85,11 +85,11 @@ def test_two_lines_of_ours_stand_above_the_same_bars():
 
 def test_a_bar_keeps_its_colours():
     raw = Raw()
-    raw.add("\x1b[1;31mred\x1b[0m \x1b[38;2;1;2;3mown\x1b[0m \x1b[48;5;7mon\x1b[44m")
+    raw.add("above\r\n\x1b[A\n\x1b[1;31mred\x1b[0m \x1b[38;2;1;2;3mown\x1b[0m \x1b[48;5;7mon\x1b[44m")
     _, after = raw.around()
 
     bar = "\x1b[1;38;5;1mred\x1b[0m \x1b[38;2;1;2;3mown\x1b[0m \x1b[48;5;7mon\x1b[0m"
-    assert after == f"{bar}\r\x1b[10C\x1b[48;5;4m"
+    assert after == f"above\n{bar}\r\x1b[10C\x1b[48;5;4m"
 
 
 @pytest.mark.parametrize(

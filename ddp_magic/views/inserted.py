@@ -1,7 +1,8 @@
 """A line of ours in a terminal in which a worker draws bars: it stands above them, and they go on.
 
-A bar goes up by as many rows as it has and draws itself anew, so a line in between would be drawn
-over, and old copies of the bar would stay. So the bars are taken away and drawn again below it.
+Bars of several rows go up by as many and draw themselves anew, so a line in between would be drawn
+over, and old rows would stay. So they are taken away and drawn again below it. A bar of one row
+goes on in the next.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class Raw:
     def around(self) -> tuple[str, str]:
         """Return what to write before a line of ours, and what after it."""
         drawn = _Terminal(self._text)
-        if drawn.fresh:
-            return "", ""
+        if drawn.fresh or len(drawn.rows) == 1:
+            return self.end(), ""
         size = shutil.get_terminal_size()
         widest = max(len(line.text) for line in drawn.rows)
         if widest > size.columns or len(drawn.rows) >= size.lines:  # rows of ours are not its rows
