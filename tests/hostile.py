@@ -15,7 +15,6 @@ from ddp_magic.events import (
     RunEnded,
     RunStarted,
     RunState,
-    StacksTaken,
     Stalled,
     StateChanged,
     WorkerExited,
@@ -117,7 +116,6 @@ def say(text: str, step: int = 1) -> Iterator[Event]:
     worker = WorkerSample(rank=0, cpu=1.0, memory=1)
     yield Devices(time=now, gpus=(gpu, gpu), workers=(worker, worker))
     yield Stalled(time=now, why=text)
-    yield StacksTaken(time=now, text=f"{text}\n\nRank 0:\n  {text}")
     yield StateChanged(time=now, state=RunState.STOPPING, reason=text, until=now + 30)
 
 

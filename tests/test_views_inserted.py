@@ -85,7 +85,9 @@ def test_two_lines_of_ours_stand_above_the_same_bars():
 
 def test_a_bar_keeps_its_colours():
     raw = Raw()
-    raw.add("above\r\n\x1b[A\n\x1b[1;31mred\x1b[0m \x1b[38;2;1;2;3mown\x1b[0m \x1b[48;5;7mon\x1b[44m")
+    raw.add(
+        "above\r\n\x1b[A\n\x1b[1;31mred\x1b[0m \x1b[38;2;1;2;3mown\x1b[0m \x1b[48;5;7mon\x1b[44m"
+    )
     _, after = raw.around()
 
     bar = "\x1b[1;38;5;1mred\x1b[0m \x1b[38;2;1;2;3mown\x1b[0m \x1b[48;5;7mon\x1b[0m"

@@ -14,7 +14,6 @@ from ddp_magic.events import (
     Notice,
     Progress,
     RunState,
-    StacksTaken,
     Stalled,
     StateChanged,
     WorkerStarted,
@@ -96,7 +95,9 @@ def test_a_run_that_goes_on_says_how_far_it_is_what_it_takes_and_how_to_stop_it(
 
 
 def test_nothing_of_that_is_left_when_the_run_is_over():
-    page = Page(SAMPLED, bar(), Stalled(time=1002.0, why=SILENCE), StacksTaken(time=1.0, text="S"))
+    page = Page(SAMPLED, bar(), Stalled(time=1002.0, why=SILENCE))
+    page.take(out("more\n"))
+    assert "where every rank" in page.html
     page.view.handle(ended())
     page.view.close()
 
@@ -154,7 +155,8 @@ def test_a_hang_is_said_first_with_where_every_rank_is_which_is_asked_once():
     page = Page(Stalled(time=1002.0, why=SILENCE))
     assert page.lines[1] == f"it seems to hang: {SILENCE}"
     assert page.controls.pressed == ["stacks"], "asked after it was drawn: the answer takes a while"
-    page.take(StacksTaken(time=1002.0, text=STACKS))
+    assert "where every rank" not in page.html
+    page.view.tick(page.now + 0.5)
     said = [line for line in STACKS.splitlines() if line]
     assert page.lines[2] == "where every rank is"
     assert page.lines[3 : 3 + len(said)] == [escape.html(line) for line in said]
@@ -171,7 +173,8 @@ def test_a_hang_is_said_first_with_where_every_rank_is_which_is_asked_once():
 
 
 def test_in_the_background_the_page_says_how_to_ask_again():
-    page = Page(Detached(time=1.0), Stalled(time=1.0, why="x"), StacksTaken(time=1.0, text=STACKS))
+    page = Page(Detached(time=1.0), Stalled(time=1.0, why="x"))
+    page.take()
 
     assert "where every rank is (%ddp_stacks run-3 asks again)" in page.lines
 
@@ -211,10 +214,9 @@ def test_a_record_in_the_middle_is_valid_and_small_too(stacks):
         *[Notice(time=1.0, text=f"{n} " + "<é>" * 99) for n in range(30)],
         *[out("<\x1b[31mé\x1b[0m>" * 90 + "\n", rank) for rank in range(9) for _ in range(12)],
         many, bar(label=label), Stalled(time=1.0, why="<é>" * 900),
-        StacksTaken(time=1.0, text=stacks),
     ):  # fmt: skip
         picture.handle(event)
-    data = record(picture, 1010.0, TO_STOP)
+    data = record(picture, 1010.0, hint=TO_STOP, stacks=stacks)
     notebook = new_notebook(
         cells=[new_code_cell("", outputs=[new_output("display_data", data=data)])]
     )

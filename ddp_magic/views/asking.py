@@ -20,7 +20,7 @@ class Asking:
     """Asks once for each time that the run hangs: while its cell blocks, nobody else can.
 
     Args:
-        controls: Who answers; the answer comes as an event as well.
+        controls: Who answers.
     """
 
     def __init__(self, controls: Controls) -> None:

@@ -33,6 +33,7 @@ class HtmlView:
         self._display = display
         self._asking = Asking(controls)
         self._picture = Picture()
+        self._stacks = ""
         self._handle: Handle | None = None
         self._drawn = (-1, -1)
         self._drawn_at = 0.0
@@ -48,8 +49,12 @@ class HtmlView:
         wait = SECONDS_QUIET if versions == self._drawn else SECONDS_BETWEEN
         if now - self._drawn_at >= wait:
             self._drawn, self._drawn_at = versions, now
-            self._draw(record(self._picture, now, stop(self._picture)))
-            self._asking.look(self._picture.stalled)  # once that it hangs has been drawn
+            self._stacks = self._stacks if self._picture.stalled else ""
+            hint = stop(self._picture)
+            self._draw(record(self._picture, now, hint=hint, stacks=self._stacks))
+            # asked once that the run hangs has been drawn, and drawn soon: it takes a while
+            if answer := self._asking.look(self._picture.stalled):
+                self._stacks, self._drawn = answer, (-1, -1)
 
     def close(self) -> None:
         """Draw the final record."""

@@ -24,26 +24,27 @@ _LONGEST = 1e7
 _BAR = "width:10em;margin-right:6px;vertical-align:middle;accent-color:#1f7ae0"
 
 
-def meanwhile_html(picture: Picture, hint: str = "") -> list[str]:
+def meanwhile_html(picture: Picture, hint: str = "", stacks: str = "") -> list[str]:
     """Return blocks; none when the run is over.
 
     Args:
         picture: What is known of the run.
-        hint: How to stop the run; may be empty.
+        hint: How to stop it; may be empty.
+        stacks: Where every rank was when it began to hang; may be empty.
     """
     if picture.ended is not None:
         return []
-    blocks = [fact_html(_stall(picture)), _stacks_html(picture), _progress_html(picture)]
+    blocks = [fact_html(_stall(picture)), _stacks_html(picture, stacks), _progress_html(picture)]
     facts = Fact("", numbers.devices(picture), 1000, faint=True), Fact("", [hint], 400, faint=True)
     return [*filter(None, blocks), *filter(None, map(fact_html, facts))]
 
 
-def meanwhile_lines(picture: Picture) -> list[str]:
+def meanwhile_lines(picture: Picture, stacks: str = "") -> list[str]:
     """Return lines of text; none when the run is over."""
     if picture.ended is not None:
         return []
-    where = [gist(picture.stacks)] if picture.stalled else []
-    facts = _stall(picture), Fact("", where, 1600), Fact("", _progress(picture), 400)
+    where = Fact("", [gist(stacks)], 1600)
+    facts = _stall(picture), where, Fact("", _progress(picture), 400)
     return [line for fact in facts for line in fact_lines(fact)]
 
 
@@ -60,11 +61,10 @@ def _stall(picture: Picture) -> Fact:
     return Fact("it seems to hang", [picture.stalled], 800, colour=STATES["stopped"])
 
 
-def _stacks_html(picture: Picture) -> str:
-    """Return where every rank is, asked when the silence was noticed."""
-    if not picture.stalled or not picture.stacks:
+def _stacks_html(picture: Picture, stacks: str) -> str:
+    if not stacks:
         return ""
-    shown = escape.html(picture.stacks[:_STACKS])
+    shown = escape.html(stacks[:_STACKS])
     while cost(shown) > _STACKS:
         shown = shown[: len(shown) * 3 // 4].rpartition("\n")[0] + "\n…"
     again = ""

@@ -66,10 +66,10 @@ def devices(picture: Picture) -> list[str]:
     gpus: list[str] = []
     for gpu in picture.devices.gpus[:DEVICES]:
         busy = "" if gpu.busy is None else f", {100 * gpu.busy:.0f} % busy"
-        own = f", notebook {_size(gpu.kernel)}" if gpu.kernel else ""
-        gpus.append(f"{_short(gpu.label)} {_size(gpu.used)} of {_size(gpu.total)}{busy}{own}")
+        own = f", notebook {_bytes(gpu.kernel)}" if gpu.kernel else ""
+        gpus.append(f"{_short(gpu.label)} {_bytes(gpu.used)} of {_bytes(gpu.total)}{busy}{own}")
     workers = [
-        f"rank {worker.rank} {worker.cpu:.1f} cores, {_size(worker.memory)}"
+        f"rank {worker.rank} {worker.cpu:.1f} cores, {_bytes(worker.memory)}"
         for worker in picture.devices.workers[:DEVICES]
     ]
     return [*gpus, *workers]
@@ -78,10 +78,10 @@ def devices(picture: Picture) -> list[str]:
 def peaks(picture: Picture) -> list[str]:
     """Return the most memory that each GPU and each worker held."""
     gpus = [
-        f"{_short(gpu.label)} {_size(gpu.used)} of {_size(gpu.total)}"
+        f"{_short(gpu.label)} {_bytes(gpu.used)} of {_bytes(gpu.total)}"
         for gpu in picture.peaks.gpus.values()
     ]
-    workers = [f"rank {w.rank} {_size(w.memory)}" for w in picture.peaks.workers.values()]
+    workers = [f"rank {w.rank} {_bytes(w.memory)}" for w in picture.peaks.workers.values()]
     return [*gpus[:DEVICES], *workers[:DEVICES]]
 
 
@@ -95,7 +95,7 @@ def _short(label: str) -> str:
     return escape.line(label.partition(" ")[0], 20)
 
 
-def _size(count: float) -> str:
+def _bytes(count: float) -> str:
     for unit in ("B", "kB", "MB"):
         if count < 999.5:
             return f"{count:.0f} {unit}"

@@ -31,7 +31,7 @@ from ddp_magic.views.meanwhile import meanwhile_html, meanwhile_lines
 from ddp_magic.views.picture import duration, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ddp_magic.terminal import RankTerminal
     from ddp_magic.views.picture import Picture
@@ -45,19 +45,26 @@ TAIL = 40
 _ALL = "font-size:13px;line-height:1.5;overflow-wrap:anywhere"
 
 
-def record(picture: Picture, now: float | None = None, hint: str = "") -> dict[str, str]:
+def record(
+    picture: Picture, now: float | None = None, *, hint: str = "", stacks: str = ""
+) -> dict[str, str]:
     """Return the run as a mime bundle.
 
     Args:
         picture: What is known of the run.
         now: While the run goes on: the time to tell how long it has taken; None tells nothing.
         hint: Likewise: how to stop it.
+        stacks: Likewise: where every rank was when it began to hang.
     """
-    return {"text/html": _html(picture, now, hint), "text/plain": _plain(picture, now)}
+    meanwhile = meanwhile_html(picture, hint, stacks), meanwhile_lines(picture, stacks)
+    return {
+        "text/html": _html(picture, now, meanwhile[0]),
+        "text/plain": _plain(picture, now, meanwhile[1]),
+    }
 
 
-def _html(picture: Picture, now: float | None, hint: str) -> str:
-    parts = [f"<div>{_title_html(picture, now)}</div>", *meanwhile_html(picture, hint)]
+def _html(picture: Picture, now: float | None, meanwhile: Iterable[str]) -> str:
+    parts = [f"<div>{_title_html(picture, now)}</div>", *meanwhile]
     parts += filter(None, map(fact_html, _facts(picture)))
     peaks = numbers.peaks(picture) if picture.ended else []
     last = Fact("last", numbers.lasts(picture), 1000, CODE)
@@ -100,9 +107,9 @@ def _tails_html(picture: Picture, budget: int) -> list[str]:
     return [blocks[rank] for rank in sorted(blocks)]
 
 
-def _plain(picture: Picture, now: float | None) -> str:
+def _plain(picture: Picture, now: float | None, meanwhile: Iterable[str]) -> str:
     name, state, rest = _title(picture, now)
-    parts = [f"{name} {state}{rest[0]}", " · ".join(rest[1:]), *meanwhile_lines(picture)]
+    parts = [f"{name} {state}{rest[0]}", " · ".join(rest[1:]), *meanwhile]
     parts += [line for fact in _facts(picture) for line in fact_lines(fact)]
     parts += numbers.lines(picture)
     if picture.started:
