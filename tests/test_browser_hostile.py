@@ -146,7 +146,7 @@ def live(server) -> Live:
     live.looks["record"] = Look.at(record)
 
     record = notebook.run(AT["html"], wait=False).locator(".jp-RenderedHTML")
-    record.locator("summary", has_text="where every rank is").wait_for()
+    record.locator("summary", has_text="stacks").wait_for()
     live.looks["html"] = Look.at(record)
     live.outputs["html"] = notebook.save().cells[AT["html"]].outputs
     (server.root / "html").touch()

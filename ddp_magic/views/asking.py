@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from ddp_magic.views import escape
@@ -11,9 +10,9 @@ from ddp_magic.views import escape
 if TYPE_CHECKING:
     from ddp_magic.views import Controls
 
-__all__ = ["Asking", "gist"]
+__all__ = ["Asking", "parted"]
 
-_RANK = re.compile(r"Rank \d+:")
+_RANK = re.compile(r"^Rank \d+:", re.MULTILINE)
 
 
 class Asking:
@@ -42,7 +41,8 @@ class Asking:
             return ""
 
 
-def gist(stacks: str) -> str:
-    """Return the sentences that stand before the stacks of each rank."""
-    blocks = takewhile(lambda block: not _RANK.match(block), stacks.split("\n\n"))
-    return escape.line(" ".join(blocks), 600)
+def parted(stacks: str) -> tuple[str, str]:
+    """Return the sentences that stand before the ranks' stacks, as one line, and the stacks."""
+    first = _RANK.search(stacks)
+    at = first.start() if first else len(stacks)
+    return escape.line(stacks[:at], 600), stacks[at:]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.events import RunState
 from ddp_magic.views import escape, numbers, wire
-from ddp_magic.views.asking import gist
+from ddp_magic.views.asking import parted
 from ddp_magic.views.colour import STATES
 from ddp_magic.views.facts import Fact, cost, details, fact_html, fact_lines
 from ddp_magic.views.picture import duration
@@ -34,7 +34,9 @@ def meanwhile_html(picture: Picture, hint: str = "", stacks: str = "") -> list[s
     """
     if picture.ended is not None:
         return []
-    blocks = [fact_html(_stall(picture)), _stacks_html(picture, stacks), _progress_html(picture)]
+    where, stacks = parted(stacks)
+    blocks = [fact_html(_stall(picture)), fact_html(Fact("", [where], 1600))]
+    blocks += [_stacks_html(picture, stacks), _progress_html(picture)]
     facts = Fact("", numbers.devices(picture), 1000, faint=True), Fact("", [hint], 400, faint=True)
     return [*filter(None, blocks), *filter(None, map(fact_html, facts))]
 
@@ -43,7 +45,7 @@ def meanwhile_lines(picture: Picture, stacks: str = "") -> list[str]:
     """Return lines of text; none when the run is over."""
     if picture.ended is not None:
         return []
-    where = Fact("", [gist(stacks)], 1600)
+    where = Fact("", [parted(stacks)[0]], 1600)
     facts = _stall(picture), where, Fact("", _progress(picture), 400)
     return [line for fact in facts for line in fact_lines(fact)]
 
@@ -70,7 +72,7 @@ def _stacks_html(picture: Picture, stacks: str) -> str:
     again = ""
     if picture.detached and picture.started:
         again = f" (%ddp_stacks {escape.line(picture.started.run_id, 40)} asks again)"
-    return details(f"where every rank is{again}", shown, opened=True)
+    return details(f"stacks{again}", shown, opened=True)
 
 
 def _progress(picture: Picture) -> list[str]:

@@ -21,7 +21,7 @@ from ddp_magic.events import (
 )
 from ddp_magic.screen import Screen
 from ddp_magic.views import escape
-from ddp_magic.views.asking import Asking, gist
+from ddp_magic.views.asking import Asking, parted
 from ddp_magic.views.inserted import Raw
 from ddp_magic.views.picture import SETTLE, duration, workers
 
@@ -215,7 +215,7 @@ class PlainView:
     def _stall(self, event: Stalled) -> None:
         """Say once that the run seems to hang and where its ranks are, and that it goes on."""
         why, since = self._stalled
-        where = gist(self._asking.look(event.why))
+        where, _ = parted(self._asking.look(event.why))
         if event.why and not why:
             self._say(f"seems to hang: {event.why} {where}")
         elif why and not event.why:
