@@ -18,6 +18,7 @@ from nbconvert import HTMLExporter
 
 from tests.browser import jupyter
 from tests.hostile import FORBIDDEN, HOST, TEXTS
+from tests.test_record_elsewhere import READ, failed, notebook_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
@@ -35,7 +36,8 @@ from tests import hostile
 from tests.display import FakeControls
 from tests.records import record
 from tests.scripted_run import *
-FakeControls.stacks = lambda self: "\\n".join(hostile.TEXTS.values())
+every = "\\n".join(hostile.TEXTS.values())
+FakeControls.stacks = lambda self: f"{every}\\n\\nRank 0:\\n{every}"
 for text in hostile.TEXTS.values():
     Store(place()).add(record(**hostile.fields(text)))
 """
@@ -180,6 +182,7 @@ def test_a_saved_notebook_that_is_not_trusted_shows_text(server, live):
     made = deepcopy(live.saved)
     made.cells[0].source += "\n# another text, which has no signature of this server"
     made.cells[0].outputs = [*live.outputs["panel"], *live.outputs["html"]]
+    made.cells.append(notebook_of(failed()).cells[0])
     nbformat.validate(made)
     path = server.root / "untrusted.ipynb"
     nbformat.write(made, path)
@@ -195,6 +198,15 @@ def test_a_saved_notebook_that_is_not_trusted_shows_text(server, live):
             look.check(HISTORY if ALLOWED.get(name) is HISTORY else RECORD)
             assert "pwned=1" in look.text or len(look.elements) == 1  # what would revive it
 
+    record = notebook.output(len(CELLS)).locator(".jp-RenderedHTML").first
+    record.scroll_into_view_if_needed()
+    image = record.locator("img")
+    image.wait_for()
+    assert image.evaluate("image => image.naturalWidth") == 460
+    # what is folded is not seen
+    assert record.inner_text().split("\n") == [
+        line for line in READ if line not in ("from one", "last words")
+    ]
     assert harm(notebook) == []
     notebook.close()
 

@@ -52,6 +52,23 @@ def read(html: str) -> list[str]:
     return [line.strip() for line in parsed.text.splitlines() if line.strip()]
 
 
+READ = [
+    "%%ddp run-3 failed in 4.2 s · 2 workers on CPU · first try",
+    "rank 1 failed: ValueError: diverged",
+    "lr=0.05 → Trainer(lr)",
+    "warning: Rank 1 was slow.",
+    "in the notebook: history",
+    "did not come back: model: rank 0 was killed",
+    "last: loss 0.02564 · val_loss 0.05128",
+    "rank 0 · 2 lines",
+    "epoch 1: loss 0.5",
+    "epoch 2 <b>",
+    "rank 1 · 2 lines",
+    "from one",
+    "last words",
+    "logs: /tmp/ddp_magic-x/run-3/logs",
+]
+"""What is to be read everywhere."""
 CHART = "[Chart: loss 0.02564, val_loss 0.05128]"
 
 
@@ -60,22 +77,7 @@ def test_what_a_site_leaves_reads_well(site):
     html = SITES[site](failed()["text/html"])
     lines = read(html)
 
-    assert [line for line in lines if line != CHART] == [
-        "%%ddp run-3 failed in 4.2 s · 2 workers on CPU · first try",
-        "rank 1 failed: ValueError: diverged",
-        "lr=0.05 → Trainer(lr)",
-        "warning: Rank 1 was slow.",
-        "in the notebook: history",
-        "did not come back: model: rank 0 was killed",
-        "last: loss 0.02564 · val_loss 0.05128",
-        "rank 0 · 2 lines",
-        "epoch 1: loss 0.5",
-        "epoch 2 <b>",
-        "rank 1 · 2 lines",
-        "from one",
-        "last words",
-        "logs: /tmp/ddp_magic-x/run-3/logs",
-    ]
+    assert [line for line in lines if line != CHART] == READ
     assert (CHART in lines) == ("<img" in html)
     tags = Parsed(html).tags
     assert [tag for tag, _ in tags].count("pre") == 2, "no line of output runs into another"
@@ -91,7 +93,7 @@ def test_an_image_that_loses_its_address_is_still_read():
     assert ("img", {"alt": CHART.strip("[]")}) in Parsed(html).tags
 
 
-def notebook(data: dict[str, str]) -> nbformat.NotebookNode:
+def notebook_of(data: dict[str, str]) -> nbformat.NotebookNode:
     output = new_output("display_data", data=data)
     made = new_notebook(cells=[new_code_cell("%%ddp -n 2\ntrain()", outputs=[output])])
     nbformat.validate(made)
@@ -100,7 +102,7 @@ def notebook(data: dict[str, str]) -> nbformat.NotebookNode:
 
 def test_nbconvert_takes_the_record_as_it_is_into_html_and_markdown():
     data = failed()
-    made = notebook(data)
+    made = notebook_of(data)
 
     html, _ = HTMLExporter().from_notebook_node(made)
     markdown, _ = MarkdownExporter().from_notebook_node(made)
@@ -113,7 +115,7 @@ def test_nbconvert_takes_the_record_as_it_is_into_html_and_markdown():
 
 def test_nbconvert_that_sanitises_leaves_every_word():
     exporter = HTMLExporter(sanitize_html=True)
-    html, _ = exporter.from_notebook_node(notebook(failed()))
+    html, _ = exporter.from_notebook_node(notebook_of(failed()))
     words = Parsed(html).text
 
     for said in ("failed", "rank 1 failed: ValueError: diverged", "epoch 2", "last words"):
