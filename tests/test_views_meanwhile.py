@@ -28,8 +28,8 @@ from tests.test_views_escape import Parsed
 
 RUNNING = StateChanged(time=1001.0, state=RunState.RUNNING)
 SILENCE = "No rank has printed or logged for 60 s, and the workers are idle."
-GPU = GpuSample(label="cuda:0 NVIDIA H200", used=12 * 10**9, total=141 * 10**9, busy=0.97)
-OWN = GpuSample(label="cuda:1 X", used=10**6, total=10**9, busy=None, kernel=10**9)
+GPU = GpuSample(label="cuda:0 NVIDIA H200", used=1_200_000_000, total=9_500_000_000, busy=0.97)
+OWN = GpuSample(label="cuda:1 X", used=45_000_000, total=10**9, busy=None, kernel=1_500_000_000)
 WORKERS = tuple(WorkerSample(rank=r, cpu=1.04, memory=345_600_000) for r in range(2))
 SAMPLED = Devices(time=1002.0, gpus=(GPU, OWN), workers=WORKERS)
 CPUS = "rank 0 1.0 cores, 346 MB · rank 1 1.0 cores, 346 MB"
@@ -80,7 +80,7 @@ def test_a_run_that_goes_on_says_how_far_it_is_what_it_takes_and_how_to_stop_it(
     assert page.lines[:5] == [
         "%%ddp run-3 running for 20.0 s · 2 workers on CPU",
         "epoch 3: 33 %, 2 min 05 s left",
-        "cuda:0 12.0 GB of 141.0 GB, 97 % busy · cuda:1 1 MB of 1.0 GB, notebook 1.0 GB · " + CPUS,
+        "cuda:0 1.2 GB of 9.5 GB, 97 % busy · cuda:1 45 MB of 1.0 GB, notebook 1.5 GB · " + CPUS,
         TO_STOP.replace("'", "&#x27;"),
         "lr=0.05 → Trainer(lr)",
     ]
@@ -103,7 +103,7 @@ def test_nothing_of_that_is_left_when_the_run_is_over():
 
     for word in ("epoch 3", "busy", "to stop", "hang", "progress", "Rank 0"):
         assert word not in page.html
-    assert [line[:40] for line in page.lines][2] == "peak memory: cuda:0 12.0 GB of 141.0 GB "
+    assert [line[:35] for line in page.lines][2] == "peak memory: cuda:0 1.2 GB of 9.5 G"
 
 
 BARS = {
