@@ -73,6 +73,8 @@ class RunStarted:
     """The directory of the ranks' logs."""
     shown: tuple[int, ...]
     """The ranks whose output the main view shows."""
+    name: str = ""
+    """What the user named it, or empty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,8 +145,7 @@ class RunEnded:
 
     time: float
     state: RunState
-    duration: float
-    """Seconds."""
+    duration: float  # in seconds
     summary: str
     """One line for the record, as ``rank 1 failed: ValueError: diverged``; may be empty."""
     cause: str = ""
@@ -216,11 +217,10 @@ class Cleared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stalled:
-    """The run seems to hang, or goes on again."""
+    """The run seems to hang, for which reason; or goes on again, for none."""
 
     time: float
     why: str
-    """In words for the user; empty when it goes on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -74,6 +74,13 @@ def test_why_a_run_was_stopped_stands_in_its_title():
     assert "stopped in 4.2 s: interrupted · 2 workers" in Parsed(text["text/html"]).text
 
 
+def test_a_run_that_has_a_name_is_called_by_it():
+    text = record(picture(started(name="a\x1b[31m & b"), ended()))
+
+    assert text["text/plain"].startswith("%%ddp run-3 (a & b) succeeded in 4.2 s\n")
+    assert "%%ddp run-3 (a & b) succeeded in 4.2 s" in Parsed(text["text/html"]).text
+
+
 def test_the_html_says_the_same_and_has_a_block_for_each_rank():
     drawn = record(picture(started(), out("\x1b[31mred\x1b[0m\n"), out("from one\n", 1), FAILED))
     parsed = Parsed(drawn["text/html"])

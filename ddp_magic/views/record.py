@@ -33,9 +33,12 @@ TAIL = 40
 LINE = 300
 """Characters that are kept of a line."""
 _PRE = (
-    "margin:2px 0 6px;padding:4px 8px;font-family:monospace;font-size:12px;line-height:1.35;"
-    "max-height:22em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
-    "border-left:2px solid #8b949e66"
+    "flex:none;margin:0;padding:0;font-family:monospace;font-size:12px;line-height:16px;"
+    "overflow:visible;white-space:pre-wrap;overflow-wrap:anywhere"
+)
+_FROM_END = (  # a column that grows upwards shows its end first, without a script
+    "display:flex;flex-direction:column-reverse;max-height:320px;overflow:auto;"
+    "margin:4px 0 8px;padding:0 8px;border-left:2px solid #8b949e66"
 )
 _ALL = "font-size:13px;line-height:1.5;overflow-wrap:anywhere"
 _CODE = "background:none;padding:0;font-size:12px"
@@ -112,7 +115,7 @@ def _tails_html(picture: Picture, budget: int) -> list[str]:
     for at, rank in enumerate(order):
         share = budget // 2 if at == 0 and len(order) > 1 else budget // (len(order) - at)
         terminal = picture.ranks[rank]
-        lines = _tail_within(terminal.tail(TAIL), share - 500, line_html)
+        lines = _tail_within(terminal.tail(TAIL), share - 600, line_html)
         if not lines and at >= 16:
             continue
         block = _details(
@@ -128,7 +131,7 @@ def _details(summary: str, body: str, *, opened: bool) -> str:
         return f"<div>{escape.html(summary)}</div>"
     return (
         f"<details{' open' if opened else ''}><summary>{escape.html(summary)}</summary>"
-        f'<pre style="{_PRE}">{body}</pre></details>'
+        f'<div style="{_FROM_END}" tabindex="0"><pre style="{_PRE}">{body}</pre></div></details>'
     )
 
 
@@ -156,6 +159,8 @@ def _title(picture: Picture, now: float | None) -> tuple[str, str, list[str]]:
     rest: list[str] = []
     if picture.started:
         name += f" {escape.line(picture.started.run_id, 40)}"
+        if picture.started.name:
+            name += f" ({escape.line(picture.started.name, 60)})"
         rest += filter(None, [workers(picture.started.devices), escape.line(picture.started.note)])
     if picture.ended:
         took = f" in {duration(picture.ended.duration)}"
