@@ -42,8 +42,9 @@ function createControls(model, store, say) {
   const free = button("ddp-quiet", "to background", "Let the run go on and free the notebook", () => model.send({ t: "background" }));
   node.append(stacks, free, longer, stop);
 
-  const draw = ({ state, final, can = [] }) => {
+  const draw = ({ state, final, stalled, can = [] }) => {
     const kill = state === "stopping";
+    stacks.classList.toggle("ddp-quiet", !stalled);
     stop.hidden = Boolean(final);
     stacks.hidden = final || !can.includes("stacks") || state === "starting";
     free.hidden = final || kill || !can.includes("background");
