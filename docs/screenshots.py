@@ -1,9 +1,9 @@
 """Makes the pictures of this directory: real runs on CPU workers in a real JupyterLab.
 
-    python docs/screenshots.py [NAME,...]
+    python docs/screenshots.py [SCENE,...]
 
 Needs Debian's chromium and the `dev` extra. Each picture is of one panel, record or table, in both
-themes; `narrow` is a notebook in a column of 400 pixels.
+themes; those whose name ends in `narrow` are of a notebook in a column of 400 pixels.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.browser import Jupyter, Notebook
 
+SCENES = ("running", "failed", "stopped", "background", "reloaded", "history")
 LOAD = "%load_ext ddp_magic\n%ddp_config standby_workers=2"
 DEFINE = """
 import time
@@ -41,44 +44,54 @@ class Trainer:
         dist.init_process_group()
         torch.manual_seed(0)
         self.epochs = epochs
-        net = nn.Sequential(nn.Linear(32, width), nn.Tanh(), nn.Linear(width, 1))
+        net = nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Linear(width, 1))
         self.model = DistributedDataParallel(net)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr)
 
     def batch(self):
-        x = torch.randn(256, 32)
+        x = torch.randn(256, 8)
         return x, x.sin().sum(1, keepdim=True)
 
+    def loss(self):
+        x, y = self.batch()
+        return (self.model(x) - y).square().mean()
+
     def train(self):
-        step = 0
+        first = dist.get_rank() == 0
         for epoch in range(self.epochs):
-            bar = tqdm(range(40), f"epoch {epoch + 1}/{self.epochs}", disable=dist.get_rank() > 0)
-            for _ in bar:
-                x, y = self.batch()
-                loss = (self.model(x) - y).square().mean()
+            bar = tqdm(range(40), f"epoch {epoch + 1}/{self.epochs}", disable=not first)
+            for step in bar:
+                loss = self.loss()
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
-                step += 1
                 time.sleep(0.004)
                 bar.set_postfix(loss=f"{loss.item():.3f}")
+                if first and step % 4 == 0:
+                    log(step=40 * epoch + step, train_loss=loss)
             with torch.no_grad():
-                x, y = self.batch()
-                score = (self.model(x) - y).square().mean().item()
+                score = self.loss().item()
             print(f"rank {dist.get_rank()}: epoch {epoch + 1} done, validation loss {score:.3f}")
-            if dist.get_rank() == 0:
-                log(step=step, train_loss=loss, val_loss=score)
+            if first:
+                log(step=40 * epoch + 40, val_loss=score)
         return loss.item()
 """
 RUN = "%%ddp --nproc 2 {options}\ntrainer = Trainer()\nloss = trainer.train()"
+SLOW = RUN.format(options="--name slow lr=0.01 epochs=8")
+FAST = RUN.format(options="--name fast lr=0.04 -o loss  # is a larger step better?")
 FAIL = """
-%%ddp --nproc 2
-trainer = Trainer()
-if dist.get_rank() == 1:
-    trainer.model.load_state_dict({})
-trainer.train()
+%%ddp --nproc 2 --name columns
+class Columns(Trainer):
+    def batch(self):
+        x, y = super().batch()
+        return x[:, : 8 - dist.get_rank()], y
+
+Columns().train()
 """
+BEHIND = RUN.format(options="--name night --background epochs=400")
 RECORD = ".jp-RenderedHTML"
+COLOURS = 128
+"""Of a picture: enough for text and lines, and a third of the bytes."""
 
 
 class Studio:
@@ -86,12 +99,11 @@ class Studio:
 
     def __init__(self, server: Jupyter, theme: str) -> None:
         self.theme = theme
-        quick, long = "lr=0.02 epochs=4 --name slow", "lr=0.08 -o loss --name fast  # a larger step"
-        cells = [
-            LOAD, DEFINE, RUN.format(options=quick), RUN.format(options=long), FAIL,
-            RUN.format(options="-b epochs=40"), "%ddp_runs --compare last=2 state=succeeded",
-        ]  # fmt: skip
-        self.notebook: Notebook = server.open(cells, dark=theme == "dark")
+        runs = (SLOW, FAST, FAIL, BEHIND)
+        asked = ("%ddp_runs", "%ddp_runs --compare last=2 state=succeeded")
+        self.notebook: Notebook = server.open(
+            [LOAD, DEFINE, *runs, *asked], dark=theme == "dark", scale=2
+        )
         self.page = self.notebook.page
         self.page.set_default_timeout(90_000)
         self.notebook.run(0)
@@ -104,33 +116,42 @@ class Studio:
         return panel
 
     def shoot(self, name: str, what: Locator) -> None:
-        """Take a picture."""
+        """Take a picture, with no more colours than it needs."""
         what.scroll_into_view_if_needed()
-        what.screenshot(path=HERE / f"{name}-{self.theme}.png")
-        print(f"{name}-{self.theme}.png")
+        path = HERE / f"{name}-{self.theme}.png"
+        what.screenshot(path=path)
+        with Image.open(path) as taken:
+            few = taken.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
+        print(path.name, f"{path.stat().st_size / 1000:.0f} kB")
+
+    def narrow(self, name: str, what: Locator) -> None:
+        """Take a picture of it in a narrow column."""
+        self.page.set_viewport_size({"width": 760, "height": 1000})
+        self.shoot(f"{name}-narrow", what)
+        self.page.set_viewport_size({"width": 1100, "height": 900})
 
     def running(self) -> None:
         """A run at work, and the record that it leaves; below 400 pixels too."""
         self.notebook.run(2)
         panel = self.panel(3, "epoch 6 done")
         self.shoot("panel", panel)
-        self.page.set_viewport_size({"width": 760, "height": 1000})
-        self.shoot("narrow", panel)
-        self.page.set_viewport_size({"width": 1100, "height": 900})
+        self.narrow("panel", panel)
         self.notebook.wait_for_end()
         self.shoot("record", self.notebook.output(3).locator(RECORD).first)
 
     def failed(self) -> None:
         """A run that failed: its record and its error."""
-        self.notebook.run(4)
-        self.shoot("failed", self.notebook.output(4))
+        output = self.notebook.run(4)
+        self.shoot("failed", output)
+        self.narrow("failed", output)
 
     def stopped(self) -> None:
-        """A run that is being stopped, and one that was."""
-        panel = self.panel(3, "epoch 2 done")
+        """A run that was stopped."""
+        panel = self.panel(3, "epoch 4 done")
         panel.get_by_role("button", name="Stop").click()
         self.notebook.wait_for_end()
-        self.shoot("stopped", self.notebook.output(3).locator(RECORD).first)
+        self.shoot("stopped", self.notebook.output(3))
 
     def background(self) -> None:
         """A run in the background, all ranks as one log."""
@@ -151,18 +172,17 @@ class Studio:
         self.shoot("reloaded", panel)
         panel.locator(".ddp-state", has_text="succeeded").wait_for()
 
-    def compare(self) -> None:
-        """Two runs compared."""
+    def history(self) -> None:
+        """All runs, and two of them compared."""
         self.notebook.run(2)
         self.notebook.run(3)
-        self.shoot("compare", self.notebook.run(6))
+        self.shoot("runs", self.notebook.run(6))
+        self.shoot("compare", self.notebook.run(7))
 
 
 def main() -> None:
     """Take all pictures, or those of the scenes that are named."""
-    scenes = sys.argv[1].split(",") if len(sys.argv) > 1 else [
-        "running", "failed", "stopped", "background", "reloaded", "compare"
-    ]  # fmt: skip
+    scenes = sys.argv[1].split(",") if len(sys.argv) > 1 else SCENES
     with tempfile.TemporaryDirectory() as folder, jupyter(Path(folder)) as server:
         for theme in ("light", "dark"):
             studio = Studio(server, theme)
