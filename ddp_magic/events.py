@@ -67,8 +67,7 @@ class RunStarted:
     """One human-readable device per rank, as ``cuda:1 NVIDIA H200`` or ``CPU``."""
     overrides: tuple[str, ...]
     """What each override went to, as ``lr=0.05 → Trainer(lr)``."""
-    note: str
-    """The line's comment, or empty."""
+    note: str  # the line's comment, or empty
     log_dir: str
     """The directory of the ranks' logs."""
     shown: tuple[int, ...]
@@ -154,6 +153,7 @@ class RunEnded:
     """The names that came back into the notebook."""
     missing: tuple[str, ...] = ()
     """What did not come back, each as ``model: reason``."""
+    versions: tuple[str, ...] = ()  # each as ``torch 2.13.0``
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from PIL import Image
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
+from tests import browser  # noqa: E402
 from tests.browser import jupyter  # noqa: E402
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ from tqdm import tqdm
 
 
 class Trainer:
-    def __init__(self, lr=0.05, width=64, epochs=12):
+    def __init__(self, lr=0.001, width=64, epochs=12):
         dist.init_process_group()
         torch.manual_seed(0)
         self.epochs = epochs
@@ -77,18 +78,23 @@ class Trainer:
         return loss.item()
 """
 RUN = "%%ddp --nproc 2 {options}\ntrainer = Trainer()\nloss = trainer.train()"
-SLOW = RUN.format(options="--name slow lr=0.01 epochs=8")
-FAST = RUN.format(options="--name fast lr=0.04 -o loss  # is a larger step better?")
-FAIL = """
-%%ddp --nproc 2 --name columns
-class Columns(Trainer):
-    def batch(self):
-        x, y = super().batch()
-        return x[:, : 8 - dist.get_rank()], y
+SLOW = RUN.format(options="--name slow lr=0.0005")
+FAST = RUN.format(options="--name fast lr=0.002 -o loss  # is a larger step better?")
+FAIL = """%%ddp --nproc 2 --name shards lr=0.004
+class Sharded(Trainer):
+    left = 60_000
 
-Columns().train()
-"""
+    def batch(self):
+        self.left -= 256 * (1 + dist.get_rank())  # rank 1 has a smaller one
+        if self.left < 0:
+            raise ValueError("this rank's shard is used up")
+        return super().batch()
+
+
+Sharded().train()"""
+LONG = RUN.format(options="--name long epochs=400")
 BEHIND = RUN.format(options="--name night --background epochs=400")
+NAME = "train.ipynb"
 RECORD = ".jp-RenderedHTML"
 COLOURS = 128
 """Of a picture: enough for text and lines, and a third of the bytes."""
@@ -99,15 +105,20 @@ class Studio:
 
     def __init__(self, server: Jupyter, theme: str) -> None:
         self.theme = theme
-        runs = (SLOW, FAST, FAIL, BEHIND)
-        asked = ("%ddp_runs", "%ddp_runs --compare last=2 state=succeeded")
-        self.notebook: Notebook = server.open(
-            [LOAD, DEFINE, *runs, *asked], dark=theme == "dark", scale=2
-        )
+        runs = (SLOW, FAST, FAIL, BEHIND, LONG)
+        asked = ("%ddp_runs last=6", "%ddp_runs --compare last=2 state=succeeded")
+        path = server.write([LOAD, DEFINE, *runs, *asked])
+        path = path.rename(path.with_name(NAME))  # the history tells it
+        self.notebook: Notebook = server.open(path, dark=theme == "dark", scale=2)
         self.page = self.notebook.page
-        self.page.set_default_timeout(90_000)
+        self.size(1100)
+        self.page.set_default_timeout(browser.PATIENCE)
         self.notebook.run(0)
         self.notebook.run(1)
+
+    def size(self, width: int) -> None:
+        """Make the window so wide; it is high enough for everything."""
+        self.page.set_viewport_size({"width": width, "height": 1600})
 
     def panel(self, cell: int, mark: str) -> Locator:
         """Run a cell, and return its panel when its output shows a mark."""
@@ -127,14 +138,14 @@ class Studio:
 
     def narrow(self, name: str, what: Locator) -> None:
         """Take a picture of it in a narrow column."""
-        self.page.set_viewport_size({"width": 760, "height": 1000})
+        self.size(760)
         self.shoot(f"{name}-narrow", what)
-        self.page.set_viewport_size({"width": 1100, "height": 900})
+        self.size(1100)
 
     def running(self) -> None:
         """A run at work, and the record that it leaves; below 400 pixels too."""
         self.notebook.run(2)
-        panel = self.panel(3, "epoch 6 done")
+        panel = self.panel(3, "epoch 4 done")
         self.shoot("panel", panel)
         self.narrow("panel", panel)
         self.notebook.wait_for_end()
@@ -157,32 +168,36 @@ class Studio:
         """A run in the background, all ranks as one log."""
         panel = self.panel(5, "epoch 3 done")
         panel.get_by_role("tab", name="all").click()
-        panel.locator(".ddp-log", has_text="rank 1: epoch 4 done").wait_for()
+        panel.locator(".ddp-log", has_text="rank 1: epoch 8 done").wait_for()
         self.shoot("background", panel)
         panel.get_by_role("button", name="Stop").click()
         self.notebook.output(5).locator(RECORD, has_text="stopped").first.wait_for()
 
     def reloaded(self) -> None:
         """A page that was reloaded in the middle of a run."""
-        self.panel(3, "epoch 2 done")
+        self.panel(6, "epoch 2 done")
         self.notebook.save()
         self.page.reload()
-        panel = self.notebook.output(3).locator(".ddp-magic")
-        panel.locator(".ddp-log", has_text="epoch 8 done").wait_for()
+        panel = self.notebook.output(6).locator(".ddp-magic")
+        panel.locator(".ddp-log", has_text="epoch 12 done").wait_for()
         self.shoot("reloaded", panel)
-        panel.locator(".ddp-state", has_text="succeeded").wait_for()
+        panel.get_by_role("button", name="Stop").click()
+        panel.locator(".ddp-state", has_text="stopped").wait_for()
 
     def history(self) -> None:
         """All runs, and two of them compared."""
         self.notebook.run(2)
         self.notebook.run(3)
-        self.shoot("runs", self.notebook.run(6))
-        self.shoot("compare", self.notebook.run(7))
+        self.size(1400)
+        self.shoot("runs", self.notebook.run(7).locator(".ddp-runs table"))
+        self.size(1100)
+        self.shoot("compare", self.notebook.run(8).locator(".ddp-runs"))
 
 
 def main() -> None:
     """Take all pictures, or those of the scenes that are named."""
     scenes = sys.argv[1].split(",") if len(sys.argv) > 1 else SCENES
+    browser.PATIENCE = 120_000  # pictures have time
     with tempfile.TemporaryDirectory() as folder, jupyter(Path(folder)) as server:
         for theme in ("light", "dark"):
             studio = Studio(server, theme)

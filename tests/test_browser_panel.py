@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 PREPARE = """
 import time
 from tests.scripted_run import *
-from ddp_magic.events import Metrics, RunState, StateChanged, WorkerExited
+from ddp_magic.events import Metrics, Progress, RunState, StateChanged, WorkerExited
 
 def reported(step, **values):
     named = tuple((name, value) for name, value in values.items())
@@ -36,6 +36,7 @@ play([
     notice("a warning", warning=True),
     *losses(30),
     reported(30, acc=float("nan")),
+    Progress(time=0.0, rank=0, label="epoch 1", done=3, total=4, left=9.0),
     Until("more"),
     out("rank 1 goes on\\n", 1),
     WorkerExited(time=0.0, rank=1, attempt=0, exit_code=1),
@@ -194,12 +195,12 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel):
 def test_in_a_narrow_column_progress_has_a_row_and_nothing_is_cut_off(lab, panel):
     lab.page.set_viewport_size({"width": 760, "height": 900})
     lab.page.wait_for_function("panel => panel.clientWidth < 420", arg=panel.element_handle())
-    state, key = (panel.locator(name).bounding_box() for name in (".ddp-state", ".ddp-key"))
+    state, bar = (panel.locator(name).bounding_box() for name in (".ddp-state", ".ddp-progress"))
     wide = panel.evaluate("panel => panel.scrollWidth > panel.clientWidth")
     lab.page.set_viewport_size({"width": 1100, "height": 900})
 
     assert not wide
-    assert key["y"] >= state["y"] + state["height"]
+    assert bar["y"] >= state["y"] + state["height"]
     assert (
         panel.locator(".ddp-log").evaluate(
             "log => { log.style.height = '600px'; return log.clientHeight; }"

@@ -26,6 +26,7 @@ FAILED = ended(
     cause="Traceback (most recent call last):\n  Cell In[7], line 3\nValueError: diverged",
     outputs=("history",),
     missing=("model: rank 0 was killed",),
+    versions=("ddp_magic 0.1.0", "torch 2.13.0"),
 )
 
 
@@ -58,6 +59,7 @@ def test_the_text_reads_well_in_a_diff():
         "in the notebook: history",
         "did not come back: model: rank 0 was killed",
         "logs: /tmp/ddp_magic-x/run-3/logs",
+        "made with: ddp_magic 0.1.0, torch 2.13.0",
         "rank 0 · 2 lines",
         "  epoch 1",
         "  epoch 2",
@@ -91,7 +93,7 @@ def test_the_html_says_the_same_and_has_a_block_for_each_rank():
         "rank 1 failed: ValueError: diverged",
         "in the notebook: history",
         "did not come back: model: rank 0 was killed",
-        "logs: /tmp/ddp_magic-x/run-3/logs",
+        "made with: ddp_magic 0.1.0 · torch 2.13.0logs: /tmp/ddp_magic-x/run-3/logs",
         "rank 0 · 1 linered",
         "rank 1 · 1 linefrom one",
     ):

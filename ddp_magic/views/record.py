@@ -80,6 +80,9 @@ def _html(picture: Picture, now: float | None) -> str:
     logs = ""
     if picture.started:
         logs = f'<div style="{_FAINT}">logs: {_code(_middle(picture.started.log_dir, 300))}</div>'
+    if picture.ended:
+        made = _Fact("made with", picture.ended.versions, 500, faint=True)
+        logs = _fact_html(made) + logs
     left = HTML_BYTES - cost("\n".join(parts)) - cost(logs) - 200
     parts += _tails_html(picture, left)
     return f'<div style="{_ALL}">' + "\n".join([*parts, logs]) + "</div>"
@@ -144,6 +147,8 @@ def _plain(picture: Picture, now: float | None) -> str:
     parts += numbers.lines(picture)
     if picture.started:
         parts.append(f"logs: {escape.plain(_middle(picture.started.log_dir, 300))}")
+    if picture.ended and picture.ended.versions:
+        parts.append(f"made with: {escape.line(', '.join(picture.ended.versions), 300)}")
     parts = [escape.plain(part) for part in parts if part]
     for rank in picture.started.shown[:1] if picture.started else ():
         terminal = picture.ranks[rank]

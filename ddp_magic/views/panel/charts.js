@@ -16,10 +16,10 @@ function groups(curves) {
 
 function scales(curves) {
   const xs = curves.flatMap((curve) => [curve.x[0], curve.x.at(-1)]).filter((x) => x !== undefined);
-  const ys = curves.flatMap((curve) => curve.y);
-  let low = ys.reduce((a, b) => Math.min(a, b), Infinity);
-  let high = ys.reduce((a, b) => Math.max(a, b), -Infinity);
-  const log = low > 0 && high / low > 100;
+  const ys = curves.flatMap((curve) => curve.y).sort((a, b) => a - b);
+  const [low, middle, high] = [ys[0], ys[ys.length >> 1], ys.at(-1)];
+  // a loss that begins far above all that follows leaves no height to the rest, either
+  const log = low > 0 && (high / low > 100 || (high / low > 5 && (middle - low) / (high - low) < 0.1));
   const [left, right] = [Math.min(...xs), Math.max(...xs)];
   const bend = log ? Math.log10 : (y) => y;
   const [bottom, top] = [bend(low), bend(high)];

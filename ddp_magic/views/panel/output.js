@@ -11,20 +11,25 @@ function createPane(rank, heading) {
   log.setAttribute("aria-label", rank === ALL ? "Output of all ranks" : `Output of rank ${rank}`);
   log.tabIndex = 0;
   log.append(body, live);
+  const settle = () => {
+    if (pane.follow) log.scrollTop = log.scrollHeight;
+  };
   const back = button("ddp-follow", "↓ newest", "Follow the output again", () => {
     pane.follow = true;
-    log.scrollTop = log.scrollHeight;
     back.hidden = true;
+    settle();
   });
   back.hidden = true;
   node.append(log, back);
   let pushed = 0;
   let liveDrawn = null;
-  const pane = { rank, node, log, body, follow: true, onDrawn: () => {} };
+  const pane = { rank, node, log, follow: true };
   log.addEventListener("scroll", () => {
     pane.follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
     back.hidden = pane.follow;
   });
+
+  new ResizeObserver(settle).observe(log); // first drawn before it is on the page; another width
 
   const liveNode = (item) => (item.line === undefined ? lineNode(item) : lineNode(item.line, item.r));
   pane.draw = (state) => {
@@ -40,8 +45,7 @@ function createPane(rank, heading) {
     }
     if (state.live !== liveDrawn) live.replaceChildren(...state.live.map(liveNode));
     liveDrawn = state.live;
-    if (pane.follow) log.scrollTop = log.scrollHeight;
-    pane.onDrawn();
+    settle();
   };
   return pane;
 }
