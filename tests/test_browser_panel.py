@@ -28,7 +28,7 @@ def losses(count, factor=1.0):
 FIRST = """play([started(), *losses(20, 3.0), out("the run before")])"""
 FULL = """
 play([
-    started(log_dir={logs!r}),
+    started(log_dir={logs!r}, name="fast", overrides=[f"a{{n}}=1 → a{{n}}" for n in range(10)]),
     StateChanged(time=0.0, state=RunState.RUNNING),
     out("rank 0 begins\\n"),
     out("rank 1 begins\\n", 1),
@@ -180,6 +180,13 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel):
         assert chosen.inner_text().startswith(tab)
         assert chosen.evaluate("tab => tab === document.activeElement")
 
+    assert panel.locator(".ddp-title").inner_text() == "fast"
+    more = panel.get_by_text("4 more")
+    assert panel.locator(".ddp-details > .ddp-override:not(details)").count() == 6
+    more.focus()
+    lab.page.keyboard.press("Enter")
+    assert panel.locator("details[open]").inner_text().endswith("a8=1 → a8\na9=1 → a9")
+
     panel.get_by_role("button", name="stacks").focus()
     reached = []
     while now := lab.page.evaluate(FOCUSED):
@@ -187,7 +194,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel):
         assert now[1] == "solid", now
         lab.page.keyboard.press("Tab")
     assert reached == [
-        "stacks", "to background", "Stop", "loss", "acc",
+        "stacks", "to background", "Stop", "4 more", "loss", "acc",
         "rank 0", "Find in the output", "copy", "download", "Output of rank 0",
     ]  # fmt: skip
 
@@ -207,6 +214,17 @@ def test_in_a_narrow_column_progress_has_a_row_and_nothing_is_cut_off(lab, panel
         )
         > 590
     ), "who wants to see more drags its corner"
+
+
+def test_who_follows_the_end_still_does_when_the_panel_gets_another_size(lab, panel):
+    panel.get_by_role("tab", name="all").click()
+    log = panel.get_by_label("Output of all ranks")
+    log.evaluate("log => { log.style.cssText = 'min-height: 0; height: 20px'; }")
+    lab.page.wait_for_function(
+        """log => log.scrollHeight > log.clientHeight + 9
+            && log.scrollTop + log.clientHeight >= log.scrollHeight - 2""",
+        arg=log.element_handle(),
+    )
 
 
 def test_nobody_is_shut_out_by_it(lab, panel):

@@ -116,8 +116,8 @@ function createChart(store) {
     range.replaceChildren(...ends.map((text) => element("span", "", text)));
     before.hidden = !ghosts.length;
     setText(end, frame && frame.right > frame.left ? short(frame.right) : "");
-    node.setAttribute("role", "group");
-    node.setAttribute("aria-label", group.map((curve) => `${curve.name}: ${curve.last}`).join(", "));
+    node.role = "group";
+    node.ariaLabel = group.map((curve) => `${curve.name}: ${curve.last}`).join(", ");
     point(pointed);
   };
   point(null);

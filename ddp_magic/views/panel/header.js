@@ -6,7 +6,7 @@ const STATES = new Set(["starting", "running", "stopping", "succeeded", "failed"
 function createHeader(store, controls) {
   const node = element("div", "ddp-header");
   const state = element("span", "ddp-state");
-  state.setAttribute("role", "status"); // read out when it changes
+  state.role = "status"; // read out when it changes
   const elapsed = element("span", "ddp-elapsed");
   const bar = element("progress", "ddp-progress");
   bar.max = 1;
@@ -31,7 +31,7 @@ function createHeader(store, controls) {
     const [name, part, seconds] = progress;
     if (bar.value !== part) progressAt = performance.now();
     bar.value = part;
-    bar.setAttribute("aria-label", name || "progress");
+    bar.ariaLabel = name || "progress";
     bar.title = label.title = name;
     setText(label, name);
     const rest = seconds === null ? "" : ` · ${clock(seconds - (performance.now() - progressAt) / 1000)} left`;
@@ -44,20 +44,21 @@ function createHeader(store, controls) {
 function createDetails() {
   const node = element("div", "ddp-details");
   let drawn = "";
-  let open = false;
+  const line = ([name, text]) => {
+    if (name !== "ddp-rest") return element("div", name, text);
+    const rest = element("details", `${name} ddp-override`, text);
+    rest.prepend(element("summary", "", `${text.split("\n").length} more`));
+    return rest;
+  };
   const draw = (facts) => {
     const { overrides = [] } = facts;
-    const shown = open || overrides.length <= OVERRIDES ? overrides : overrides.slice(0, OVERRIDES - 2);
-    const more = button("ddp-quiet", `${overrides.length - shown.length} more`, "Show all overrides", () => {
-      open = true;
-      draw(facts);
-    });
+    const few = overrides.length > OVERRIDES ? OVERRIDES - 2 : OVERRIDES;
     const attempt = facts.attempt ? `attempt ${facts.attempt + 1}` : "";
     const items = [
       ["ddp-title", facts.name],
       ["ddp-where", [facts.run, facts.label, facts.workers, attempt].filter(Boolean).join(" · ")],
-      ...shown.map((text) => ["ddp-override", text]),
-      shown.length < overrides.length ? [more, "more"] : [],
+      ...overrides.slice(0, few).map((text) => ["ddp-override", text]),
+      ["ddp-rest", overrides.slice(few).join("\n")],
       ["ddp-note", facts.note],
       ["ddp-warning", facts.stalled],
       ...(facts.notices ?? []).map(([text, warning]) => [warning ? "ddp-warning" : "ddp-notice", text]),
@@ -65,7 +66,7 @@ function createDetails() {
     ].filter(([, text]) => text);
     if (drawn === JSON.stringify(items)) return; // keeps a selection
     drawn = JSON.stringify(items);
-    node.replaceChildren(...items.map(([name, text]) => (name === more ? more : element("div", name, text))));
+    node.replaceChildren(...items.map(line));
   };
   return { node, draw };
 }
@@ -74,9 +75,9 @@ function createDetails() {
 
 function createTabs(store, select) {
   const node = element("div", "ddp-tabs");
-  node.setAttribute("role", "tablist");
-  node.setAttribute("aria-label", "Ranks");
-  node.setAttribute("aria-multiselectable", "true"); // with --rank 0,1
+  node.role = "tablist";
+  node.ariaLabel = "Ranks";
+  node.ariaMultiSelectable = "true"; // with --rank 0,1
   node.addEventListener("keydown", (event) => {
     const tabs = [...node.children];
     const at = tabs.indexOf(event.target);
@@ -89,7 +90,7 @@ function createTabs(store, select) {
   const add = (rank) => {
     const tab = element("button", "ddp-tab");
     tab.type = "button";
-    tab.setAttribute("role", "tab");
+    tab.role = "tab";
     if (rank !== ALL) tab.append(element("span", "ddp-word", "rank "));
     tab.append(rank === ALL ? "all" : String(rank), element("span", "ddp-mark"));
     tab.addEventListener("click", () => select(rank));
@@ -107,11 +108,11 @@ function createTabs(store, select) {
       if (rank && (on || selected.includes(ALL))) rank.read = rank.end;
       const bad = failed.includes(tab.rank);
       const unread = Boolean(rank) && rank.end > rank.read;
-      tab.setAttribute("aria-selected", String(on));
+      tab.ariaSelected = on;
       tab.tabIndex = tab.rank === selected[0] ? 0 : -1;
       tab.classList.toggle("ddp-bad", bad);
       tab.lastChild.textContent = bad ? " ✕" : unread ? " •" : "";
-      tab.lastChild.setAttribute("aria-label", bad ? "failed" : unread ? "new output" : "");
+      tab.lastChild.ariaLabel = bad ? "failed" : unread ? "new output" : "";
       tab.title = tab.rank === ALL ? "All ranks, by time" : `${devices[tab.rank]}${bad ? "; it failed" : unread ? "; new output" : ""}`;
     }
   };

@@ -6,9 +6,9 @@ function createPane(rank, heading) {
   const log = element("div", "ddp-log");
   const body = element("div", "ddp-body");
   const live = element("div", "ddp-live");
-  log.setAttribute("role", "log");
-  log.setAttribute("aria-live", "off"); // a reader would never end
-  log.setAttribute("aria-label", rank === ALL ? "Output of all ranks" : `Output of rank ${rank}`);
+  log.role = "log";
+  log.ariaLive = "off"; // a reader would never end
+  log.ariaLabel = rank === ALL ? "Output of all ranks" : `Output of rank ${rank}`;
   log.tabIndex = 0;
   log.append(body, live);
   const settle = () => {
@@ -63,9 +63,9 @@ function createFind(panes) {
   const input = element("input", "ddp-find-text");
   input.type = "search";
   input.placeholder = "find";
-  input.setAttribute("aria-label", "Find in the output");
+  input.ariaLabel = "Find in the output";
   const count = element("span", "ddp-find-count");
-  count.setAttribute("role", "status");
+  count.role = "status";
   const say = (text) => {
     if (count.textContent !== text) count.textContent = text; // else it is read out again
   };

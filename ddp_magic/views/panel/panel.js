@@ -13,8 +13,8 @@ function hideRecord(model) {
 
 function createPanes(store) {
   const node = element("div", "ddp-panes");
-  node.setAttribute("role", "tabpanel");
-  node.setAttribute("aria-label", "Output");
+  node.role = "tabpanel";
+  node.ariaLabel = "Output";
   let panes = [];
   const draw = (selected) => {
     if (selected.join() !== panes.map((pane) => pane.rank).join()) {
@@ -30,8 +30,8 @@ function createNotice() {
   const node = element("div", "ddp-reason");
   const text = element("span", "");
   const left = element("span", "");
-  text.setAttribute("role", "status");
-  left.setAttribute("role", "timer"); // not read out every second
+  text.role = "status";
+  left.role = "timer"; // not read out every second
   node.append(text, left);
   let drawn = "";
   const say = (words) => (text.textContent = words ?? "");
@@ -54,8 +54,8 @@ function initialize({ model }) {
 function render({ model, el }) {
   const store = storeOf(model);
   const panel = element("div", "ddp-magic");
-  panel.setAttribute("role", "group");
-  panel.setAttribute("aria-label", "%%ddp run");
+  panel.role = "group";
+  panel.ariaLabel = "%%ddp run";
   panel.dataset.run = model.get("record_class");
   panel.dataset.lmSuppressShortcuts = "true"; // keys are for the panel, not for the notebook
   let chosen = null;

@@ -64,12 +64,12 @@ function createStacks(store, redraw) {
   const node = element("div", "ddp-stacks");
   const text = element("pre", "ddp-stacks-text");
   text.tabIndex = 0;
-  text.setAttribute("aria-label", "Where every rank is");
+  text.ariaLabel = "Where every rank is";
   const close = button("ddp-quiet ddp-close", "×", "Close the stacks", () => {
     store.stacks = "";
     redraw();
   });
-  close.setAttribute("aria-label", close.title);
+  close.ariaLabel = close.title;
   node.append(close, text);
   const draw = () => {
     node.hidden = !store.stacks;
