@@ -67,12 +67,13 @@ class RunStarted:
     """One human-readable device per rank, as ``cuda:1 NVIDIA H200`` or ``CPU``."""
     overrides: tuple[str, ...]
     """What each override went to, as ``lr=0.05 → Trainer(lr)``."""
-    note: str
-    """The line's comment, or empty."""
+    note: str  # the line's comment, or empty
     log_dir: str
     """The directory of the ranks' logs."""
     shown: tuple[int, ...]
     """The ranks whose output the main view shows."""
+    name: str = ""
+    """What the user named it, or empty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,8 +144,7 @@ class RunEnded:
 
     time: float
     state: RunState
-    duration: float
-    """Seconds."""
+    duration: float  # in seconds
     summary: str
     """One line for the record, as ``rank 1 failed: ValueError: diverged``; may be empty."""
     cause: str = ""
@@ -153,6 +153,7 @@ class RunEnded:
     """The names that came back into the notebook."""
     missing: tuple[str, ...] = ()
     """What did not come back, each as ``model: reason``."""
+    versions: tuple[str, ...] = ()  # each as ``torch 2.13.0``
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,11 +217,10 @@ class Cleared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stalled:
-    """The run seems to hang, or goes on again."""
+    """The run seems to hang, for which reason; or goes on again, for none."""
 
     time: float
     why: str
-    """In words for the user; empty when it goes on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

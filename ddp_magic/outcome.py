@@ -14,6 +14,7 @@ from ddp_magic.events import RunEnded, RunState
 from ddp_magic.launch import said
 from ddp_magic.nvml import Nvml
 from ddp_magic.results import load as results
+from ddp_magic.versions import versions
 
 if TYPE_CHECKING:
     from ddp_magic.follow import Ending
@@ -54,6 +55,7 @@ class Outcome:
             cause=self.cause,
             outputs=outputs,
             missing=tuple(self.results.missing),
+            versions=tuple(f"{name} {version}" for name, version in versions().items()),
         )
 
 

@@ -131,6 +131,7 @@ class Run(Standing):
                 note=self.line.note,
                 log_dir=str(self.plan.run.logs),
                 shown=self.plan.shown,
+                name=self.line.name,
             )
         )
         if self.line.background and not self._wanted_out:

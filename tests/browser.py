@@ -169,10 +169,12 @@ class Jupyter:
         *,
         app: Literal["lab", "notebook"] = "lab",
         dark: bool = False,
+        scale: float = 1,
     ) -> Notebook:
         """Open a notebook: new, with these cells, or the file; return when its kernel is idle."""
         path = source if isinstance(source, Path) else self.write(source)
-        context = self.browser.new_context(viewport={"width": 1100, "height": 900})
+        viewport = {"width": 1100, "height": 900}
+        context = self.browser.new_context(viewport=viewport, device_scale_factor=scale)
         notebook = Notebook(context.new_page(), path)
         page = notebook.page
         page.set_default_timeout(PATIENCE)

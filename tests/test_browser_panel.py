@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 PREPARE = """
 import time
 from tests.scripted_run import *
-from ddp_magic.events import Metrics, RunState, StateChanged, WorkerExited
+from ddp_magic.events import Metrics, Progress, RunState, StateChanged, WorkerExited
 
 def reported(step, **values):
     named = tuple((name, value) for name, value in values.items())
@@ -28,7 +28,7 @@ def losses(count, factor=1.0):
 FIRST = """play([started(), *losses(20, 3.0), out("the run before")])"""
 FULL = """
 play([
-    started(log_dir={logs!r}),
+    started(log_dir={logs!r}, name="fast", overrides=[f"a{{n}}=1 → a{{n}}" for n in range(10)]),
     StateChanged(time=0.0, state=RunState.RUNNING),
     out("rank 0 begins\\n"),
     out("rank 1 begins\\n", 1),
@@ -36,12 +36,20 @@ play([
     notice("a warning", warning=True),
     *losses(30),
     reported(30, acc=float("nan")),
+    Progress(time=0.0, rank=0, label="epoch 1", done=3, total=4, left=9.0),
     Until("more"),
     out("rank 1 goes on\\n", 1),
     WorkerExited(time=0.0, rank=1, attempt=0, exit_code=1),
     Until("{go}"),
 ])
 """
+FOCUSED = """() => {
+    const node = document.activeElement;
+    if (!node.closest(".ddp-magic")) return null;
+    const name = node.tagName === "FIGURE" ? node.innerText.split("\\n")[0]
+        : node.getAttribute("aria-label") ?? node.innerText.replace(" •", "");
+    return [name, getComputedStyle(node).outlineStyle];
+}"""
 HOSTILE = """
 names = reported(1, **{HOSTILE: 1.0, "y" + HOSTILE: 2.0})
 play([*hostile_steps(), names, Until("hostile")], end=hostile_end())
@@ -96,6 +104,13 @@ def test_curves_of_one_quantity_share_a_chart_with_the_run_before_behind_them(la
     loss.locator(".ddp-step", has_text=re.compile(r"step 1[45]")).wait_for()
     lab.page.mouse.move(0, 0)
     loss.locator("figcaption", has_text="0.03333").wait_for()
+    axis = loss.locator(".ddp-axis")
+    assert axis.inner_text().split("\n") == ["step 0", "┄ the run before", "29"]
+    loss.focus()
+    lab.page.keyboard.press("ArrowLeft")
+    loss.locator(".ddp-step", has_text="step 28").wait_for()
+    loss.blur()
+    loss.locator(".ddp-step", has_text=re.compile("step 0$")).wait_for()
 
 
 def test_tabs_tell_what_is_new_and_what_failed_and_all_ranks_are_one_log(lab, panel, server):
@@ -109,14 +124,20 @@ def test_tabs_tell_what_is_new_and_what_failed_and_all_ranks_are_one_log(lab, pa
     one.get_by_label("failed").wait_for()
     panel.get_by_role("tab", name="all").click()
     panel.get_by_text("rank 1 goes on").wait_for()
-    shown = panel.get_by_role("log").inner_text().split("\n")
 
-    assert [re.sub(r"\s+", " ", line) for line in shown] == [
-        "0rank 0 begins", "1rank 1 begins", "1rank 1 goes on"
+    lines = panel.evaluate(
+        """panel => [...panel.querySelectorAll('.ddp-line')].map(
+            line => [getComputedStyle(line, '::before').content, line.textContent])"""
+    )
+    assert lines == [
+        ['"0"', "rank 0 begins"], ['"1"', "rank 1 begins"], ['"1"', "rank 1 goes on"]
     ]  # fmt: skip
-    assert lab.page.evaluate(
-        "getComputedStyle(document.querySelector('.ddp-rank')).userSelect"
-    ) == ("none")
+    lab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    panel.get_by_role("button", name="copy").click()
+    panel.get_by_text("copied").wait_for()
+    assert lab.page.evaluate("navigator.clipboard.readText()") == (
+        "[0] rank 0 begins\n[1] rank 1 begins\n[1] rank 1 goes on\n"
+    )
 
 
 def test_a_word_is_found_and_a_log_is_downloaded_whole(lab, panel):
@@ -144,6 +165,68 @@ def test_stacks_are_shown_below_the_charts_until_they_are_closed(panel):
     panel.get_by_text("Rank 0: nowhere").wait_for(state="hidden")
 
 
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel):
+    tabs = panel.get_by_role("tablist")
+    tabs.get_by_role("tab", selected=True).focus()
+    chosen = tabs.locator("[aria-selected=true]")
+    for key, tab in (
+        ("End", "all"),
+        ("ArrowRight", "rank 0"),
+        ("ArrowLeft", "all"),
+        ("Home", "rank 0"),
+    ):
+        lab.page.keyboard.press(key)
+        chosen.get_by_text(tab.removeprefix("rank ")).wait_for()
+        assert chosen.inner_text().startswith(tab)
+        assert chosen.evaluate("tab => tab === document.activeElement")
+
+    assert panel.locator(".ddp-title").inner_text() == "fast"
+    more = panel.get_by_text("4 more")
+    assert panel.locator(".ddp-details > .ddp-override:not(details)").count() == 6
+    more.focus()
+    lab.page.keyboard.press("Enter")
+    assert panel.locator("details[open]").inner_text().endswith("a8=1 → a8\na9=1 → a9")
+
+    panel.get_by_role("button", name="stacks").focus()
+    reached = []
+    while now := lab.page.evaluate(FOCUSED):
+        reached.append(now[0])
+        assert now[1] == "solid", now
+        lab.page.keyboard.press("Tab")
+    assert reached == [
+        "stacks", "to background", "Stop", "4 more", "loss", "acc",
+        "rank 0", "Find in the output", "copy", "download", "Output of rank 0",
+    ]  # fmt: skip
+
+
+def test_in_a_narrow_column_progress_has_a_row_and_nothing_is_cut_off(lab, panel):
+    lab.page.set_viewport_size({"width": 760, "height": 900})
+    lab.page.wait_for_function("panel => panel.clientWidth < 420", arg=panel.element_handle())
+    state, bar = (panel.locator(name).bounding_box() for name in (".ddp-state", ".ddp-progress"))
+    wide = panel.evaluate("panel => panel.scrollWidth > panel.clientWidth")
+    lab.page.set_viewport_size({"width": 1100, "height": 900})
+
+    assert not wide
+    assert bar["y"] >= state["y"] + state["height"]
+    assert (
+        panel.locator(".ddp-log").evaluate(
+            "log => { log.style.height = '600px'; return log.clientHeight; }"
+        )
+        > 590
+    ), "who wants to see more drags its corner"
+
+
+def test_who_follows_the_end_still_does_when_the_panel_gets_another_size(lab, panel):
+    panel.get_by_role("tab", name="all").click()
+    log = panel.get_by_label("Output of all ranks")
+    log.evaluate("log => { log.style.cssText = 'min-height: 0; height: 20px'; }")
+    lab.page.wait_for_function(
+        """log => log.scrollHeight > log.clientHeight + 9
+            && log.scrollTop + log.clientHeight >= log.scrollHeight - 2""",
+        arg=log.element_handle(),
+    )
+
+
 def test_nobody_is_shut_out_by_it(lab, panel):
     panel.locator(".ddp-chart").first.wait_for()
     found = Axe().run(lab.page, context=".ddp-magic").response["violations"]
@@ -156,6 +239,9 @@ def test_a_run_that_is_being_stopped_counts_down_and_can_have_longer(lab, panel,
     panel.get_by_role("button", name="Stop").click()
     panel.get_by_role("button", name="Kill").wait_for()
     panel.get_by_text(re.compile(r"interrupted: 30 s to finish · killed in 0:2\d")).wait_for()
+    said = panel.get_by_role("status").all_inner_texts()
+    assert "interrupted: 30 s to finish" in said
+    assert not [text for text in said if "killed in" in text], "or it is read out every second"
     panel.get_by_role("button", name="Wait longer").click()
     (server.root / lab.theme).touch()
     lab.wait_for_end()

@@ -88,6 +88,9 @@ def test_names_that_do_not_fit_go_to_another_line_and_the_picture_grows():
         ([1000.0, 0.5], True, ["1", "10", "100", "1000"]),
         ([1e-9, 1e3], True, ["1e-09", "1e-06", "0.001", "1", "1000"]),
         ([90.0, 1.0], False, ["20", "40", "60", "80"]),
+        ([3.0, 0.5, 0.4, 0.36, 0.3, 0.31], True, ["0.5", "1", "2"]),
+        ([0.1, 0.5, 0.8, 0.9], False, ["0.2", "0.4", "0.6", "0.8"]),
+        ([1000.0, 2.4, 2.1, 2.2], True, ["10", "100", "1000"]),
         ([0.0, 500.0], False, ["0", "200", "400"]),
         ([-1.0, 500.0], False, ["0", "200", "400"]),
         ([0.25, 0.75], False, ["0.3", "0.4", "0.5", "0.6", "0.7"]),
@@ -105,6 +108,7 @@ def test_an_axis_has_few_round_ticks_and_a_logarithm_where_it_helps(values, log,
 
 def test_a_logarithm_can_be_asked_for_and_is_not_where_there_is_none():
     assert Axis([1.0, 10.0], ticks=4, log=True).log
+    assert [label for _, label in Axis([0.91, 0.96], ticks=4, log=True).ticks] == ["0.91"]
     assert not Axis([0.0, 10.0], ticks=4, log=True).log
     assert not Axis([1.0, 1e6], ticks=4, log=False).log
 

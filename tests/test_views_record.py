@@ -26,6 +26,7 @@ FAILED = ended(
     cause="Traceback (most recent call last):\n  Cell In[7], line 3\nValueError: diverged",
     outputs=("history",),
     missing=("model: rank 0 was killed",),
+    versions=("ddp_magic 0.1.0", "torch 2.13.0"),
 )
 
 
@@ -58,6 +59,7 @@ def test_the_text_reads_well_in_a_diff():
         "in the notebook: history",
         "did not come back: model: rank 0 was killed",
         "logs: /tmp/ddp_magic-x/run-3/logs",
+        "made with: ddp_magic 0.1.0, torch 2.13.0",
         "rank 0 · 2 lines",
         "  epoch 1",
         "  epoch 2",
@@ -74,6 +76,13 @@ def test_why_a_run_was_stopped_stands_in_its_title():
     assert "stopped in 4.2 s: interrupted · 2 workers" in Parsed(text["text/html"]).text
 
 
+def test_a_run_that_has_a_name_is_called_by_it():
+    text = record(picture(started(name="a\x1b[31m & b"), ended()))
+
+    assert text["text/plain"].startswith("%%ddp run-3 (a & b) succeeded in 4.2 s\n")
+    assert "%%ddp run-3 (a & b) succeeded in 4.2 s" in Parsed(text["text/html"]).text
+
+
 def test_the_html_says_the_same_and_has_a_block_for_each_rank():
     drawn = record(picture(started(), out("\x1b[31mred\x1b[0m\n"), out("from one\n", 1), FAILED))
     parsed = Parsed(drawn["text/html"])
@@ -84,7 +93,7 @@ def test_the_html_says_the_same_and_has_a_block_for_each_rank():
         "rank 1 failed: ValueError: diverged",
         "in the notebook: history",
         "did not come back: model: rank 0 was killed",
-        "logs: /tmp/ddp_magic-x/run-3/logs",
+        "made with: ddp_magic 0.1.0 · torch 2.13.0logs: /tmp/ddp_magic-x/run-3/logs",
         "rank 0 · 1 linered",
         "rank 1 · 1 linefrom one",
     ):

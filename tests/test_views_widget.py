@@ -188,6 +188,17 @@ def test_the_code_that_goes_to_the_page_with_every_run_is_small():
     assert len(page.script().encode()) + len(page.style().encode()) <= 40_000
 
 
+def test_what_is_left_out_of_the_code_is_nothing_that_it_says():
+    files = [(path.suffix, path.read_text("utf-8")) for path in page._PANEL.iterdir()]
+    scripts = "\n".join(text for suffix, text in files if suffix == ".js")
+    sent = page.script() + page.revive()
+
+    said = re.findall(r'"[^"\n]*"|`[^`\n]*`', re.sub(r"//.*", "", scripts))
+    assert len(said) > 300
+    assert [words for words in said if words not in sent] == []
+    assert all(text.endswith("}\n") for suffix, text in files if suffix == ".css"), "a whole rule"
+
+
 def test_old_panels_are_closed_and_the_last_stay_open(view, display):
     later = [WidgetView(display, FakeControls()) for _ in range(KEPT_PANELS + 1)]
     for each in later:

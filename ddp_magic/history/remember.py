@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import math
 import os
-import platform
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic import __version__
 from ddp_magic.history.records import Metric, RunRecord
 from ddp_magic.history.store import Store, place
 from ddp_magic.masking import is_key, mask_line, mask_text
+from ddp_magic.versions import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -91,7 +87,7 @@ def remember(
         overrides=tuple(_line(bound.shown) for bound in plan.bound),
         metrics=tuple(_metrics(seen.curves.series)),
         peaks=seen.peaks(),
-        versions=dict(_versions()),
+        versions=dict(versions()),
         module=_text(module),
         body=_text(body),
     )
@@ -127,15 +123,6 @@ def _thinned(curve: Series) -> tuple[tuple[float, ...], tuple[float, ...]]:
         tuple(float(f"{v:.9g}") for v in x),
         tuple(float(f"{sum(group) / len(group):.6g}") for group in groups),
     )
-
-
-@functools.cache
-def _versions() -> Mapping[str, str]:
-    """Return the versions; to look for a package that is not imported takes a while."""
-    found = {"ddp_magic": __version__, "Python": platform.python_version()}
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        found["torch"] = metadata.version("torch")
-    return found
 
 
 def _line(text: str, limit: int = 1000) -> str:

@@ -12,6 +12,8 @@ __all__ = ["Axis"]
 
 _SPAN = 100
 """Where the largest value is so many times the smallest, the logarithm helps."""
+_SPIKE = 5
+"""The same where most values lie in the lowest tenth: a loss that begins far above them."""
 
 
 class Axis:
@@ -27,7 +29,7 @@ class Axis:
     ) -> None:
         low, high = min(values), max(values)
         positive = low > 0
-        self.log = positive and (high / low > _SPAN if log is None else log)
+        self.log = positive and (_bent(values) if log is None else log)
         if self.log:
             low, high = math.log10(low), math.log10(high)
         if high - low <= 1e-9 * max(abs(low), abs(high)) or high - low < 1e-290:
@@ -56,10 +58,20 @@ class Axis:
 
     def _decades(self, low: float, high: float, count: int) -> list[tuple[float, str]]:
         first, last = math.ceil(low), math.floor(high)
-        if last < first:
-            return [(10**low, f"{10**low:.3g}")]
+        if last <= first:
+            marks = [n * 10.0**power for power in range(first - 1, last + 1) for n in (1, 2, 5)]
+            within = [v for v in marks if low - 1e-9 <= math.log10(v) <= high + 1e-9]
+            return [(v, f"{v:.3g}") for v in within or [10**low]]
         every = max(1, math.ceil((last - first + 1) / (count + 1)))
         return [(10.0**n, f"{10.0**n:g}") for n in range(first, last + 1, every)]
+
+
+def _bent(values: Sequence[float]) -> bool:
+    """Whether the logarithm helps; none of the values is zero or less."""
+    low, high = min(values), max(values)
+    middle = sorted(values)[len(values) // 2]
+    span = high / low
+    return span > _SPAN or (span > _SPIKE and (middle - low) / (high - low) < 0.1)
 
 
 def _label(value: float, decimals: int) -> str:

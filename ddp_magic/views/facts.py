@@ -30,9 +30,12 @@ CODE = "background:none;padding:0;font-size:12px"
 PROSE = "background:none;padding:0;font:inherit"  # code only so that nothing is typeset
 FAINT = "opacity:.7"
 _PRE = (
-    "margin:2px 0 6px;padding:4px 8px;font-family:monospace;font-size:12px;line-height:1.35;"
-    "max-height:22em;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
-    "border-left:2px solid #8b949e66"
+    "flex:none;margin:0;padding:0;font-family:monospace;font-size:12px;line-height:16px;"
+    "overflow:visible;white-space:pre-wrap;overflow-wrap:anywhere"
+)
+_FROM_END = (  # a column that grows upwards shows its end first, without a script
+    "display:flex;flex-direction:column-reverse;max-height:320px;overflow:auto;"
+    "margin:4px 0 8px;padding:0 8px;border-left:2px solid #8b949e66"
 )
 
 
@@ -99,7 +102,7 @@ def details(summary: str, body: str, *, opened: bool) -> str:
         return f"<div>{escape.html(summary)}</div>"
     return (
         f"<details{' open' if opened else ''}><summary>{escape.html(summary)}</summary>"
-        f'<pre style="{_PRE}">{body}</pre></details>'
+        f'<div style="{_FROM_END}" tabindex="0"><pre style="{_PRE}">{body}</pre></div></details>'
     )
 
 

@@ -73,6 +73,8 @@ def _html(picture: Picture, now: float | None, meanwhile: Iterable[str]) -> str:
     logs = ""
     if picture.started:
         logs = f'<div style="{FAINT}">logs: {code(_middle(picture.started.log_dir, 300))}</div>'
+    if picture.ended:
+        logs = fact_html(Fact("made with", picture.ended.versions, 500, faint=True)) + logs
     left = HTML_BYTES - cost("\n".join(parts)) - cost(logs) - 200
     parts += _tails_html(picture, left)
     return f'<div style="{_ALL}">' + "\n".join([*parts, logs]) + "</div>"
@@ -97,7 +99,7 @@ def _tails_html(picture: Picture, budget: int) -> list[str]:
     for at, rank in enumerate(order):
         share = budget // 2 if at == 0 and len(order) > 1 else budget // (len(order) - at)
         terminal = picture.ranks[rank]
-        lines = _tail_within(terminal.tail(TAIL), share - 500, line_html)
+        lines = _tail_within(terminal.tail(TAIL), share - 600, line_html)
         if not lines and at >= 16:
             continue
         heading = _heading(rank, terminal, len(lines))
@@ -114,6 +116,8 @@ def _plain(picture: Picture, now: float | None, meanwhile: Iterable[str]) -> str
     parts += numbers.lines(picture)
     if picture.started:
         parts.append(f"logs: {escape.plain(_middle(picture.started.log_dir, 300))}")
+    if picture.ended and picture.ended.versions:
+        parts.append(f"made with: {escape.line(', '.join(picture.ended.versions), 300)}")
     parts = [escape.plain(part) for part in parts if part]
     for rank in picture.started.shown[:1] if picture.started else ():
         terminal = picture.ranks[rank]
@@ -129,6 +133,8 @@ def _title(picture: Picture, now: float | None) -> tuple[str, str, list[str]]:
     rest: list[str] = []
     if picture.started:
         name += f" {escape.line(picture.started.run_id, 40)}"
+        if picture.started.name:
+            name += f" ({escape.line(picture.started.name, 60)})"
         attempt = f"attempt {picture.attempt + 1}" if picture.attempt else ""
         note = escape.line(picture.started.note)
         rest += filter(None, [workers(picture.started.devices), attempt, note])

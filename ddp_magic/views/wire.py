@@ -49,6 +49,7 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
     if started:
         said |= {
             "run": escape.line(started.run_id, 40),
+            "name": escape.line(started.name, 60),
             "label": escape.line(started.label, 60),
             "workers": workers(started.devices),
             "devices": [escape.line(device, 60) for device in started.devices],

@@ -16,10 +16,10 @@ function groups(curves) {
 
 function scales(curves) {
   const xs = curves.flatMap((curve) => [curve.x[0], curve.x.at(-1)]).filter((x) => x !== undefined);
-  const ys = curves.flatMap((curve) => curve.y);
-  let low = ys.reduce((a, b) => Math.min(a, b), Infinity);
-  let high = ys.reduce((a, b) => Math.max(a, b), -Infinity);
-  const log = low > 0 && high / low > 100;
+  const ys = curves.flatMap((curve) => curve.y).sort((a, b) => a - b);
+  const [low, middle, high] = [ys[0], ys[ys.length >> 1], ys.at(-1)];
+  // a loss that begins far above all that follows leaves no height to the rest, either
+  const log = low > 0 && (high / low > 100 || (high / low > 5 && (middle - low) / (high - low) < 0.1));
   const [left, right] = [Math.min(...xs), Math.max(...xs)];
   const bend = log ? Math.log10 : (y) => y;
   const [bottom, top] = [bend(low), bend(high)];
@@ -50,9 +50,13 @@ function createChart(store) {
   const caption = element("figcaption", "ddp-caption");
   const svg = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", "aria-hidden": "true" });
   const range = element("div", "ddp-range");
-  const place = element("div", "ddp-step");
+  const axis = element("div", "ddp-axis");
+  const place = element("span", "ddp-step");
+  const before = element("span", "ddp-before", "┄ the run before");
+  const end = element("span", "");
+  axis.append(place, before, end);
   const cursor = drawn("line", { y1: 0, y2: HEIGHT, class: "ddp-cursor" });
-  node.append(caption, svg, range, place);
+  node.append(caption, svg, range, axis);
   let curves = [];
   let frame = null;
   let pointed = null;
@@ -68,8 +72,9 @@ function createChart(store) {
     return item;
   })];
   const say = () => {
-    place.hidden = pointed === null || !frame;
-    if (place.hidden) return caption.replaceChildren(...legend((curve) => curve.last));
+    axis.hidden = !frame;
+    if (frame) place.textContent = `step ${short(frame.left)}`;
+    if (pointed === null || !frame) return caption.replaceChildren(...legend((curve) => curve.last));
     const x = frame.left + pointed * (frame.right - frame.left);
     const filled = curves.find((curve) => curve.x.length);
     const at = filled ? filled.x[nearest(filled.x, x)] : x;
@@ -90,6 +95,12 @@ function createChart(store) {
     point(Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)));
   });
   svg.addEventListener("pointerleave", () => point(null));
+  node.tabIndex = 0;
+  node.addEventListener("blur", () => point(null));
+  node.addEventListener("keydown", ({ key }) => {
+    const step = { ArrowRight: 0.02, ArrowLeft: -0.02 }[key];
+    if (step) point(Math.min(1, Math.max(0, (pointed ?? 1) + step)));
+  });
 
   node.draw = (group) => {
     curves = group;
@@ -103,8 +114,10 @@ function createChart(store) {
     svg.replaceChildren(...lines, cursor);
     const ends = frame ? [short(frame.low), frame.log ? "log" : "", short(frame.high)] : [];
     range.replaceChildren(...ends.map((text) => element("span", "", text)));
-    node.setAttribute("role", "group");
-    node.setAttribute("aria-label", group.map((curve) => `${curve.name}: ${curve.last}`).join(", "));
+    before.hidden = !ghosts.length;
+    setText(end, frame && frame.right > frame.left ? short(frame.right) : "");
+    node.role = "group";
+    node.ariaLabel = group.map((curve) => `${curve.name}: ${curve.last}`).join(", ");
     point(pointed);
   };
   point(null);
@@ -122,7 +135,8 @@ function createCharts(store) {
   const versions = new WeakMap();
   const draw = () => {
     const all = groups(store.curves);
-    const shown = open ? all : all.slice(0, CHARTS);
+    const few = all.length <= CHARTS + 1; // one more takes no more room than the button
+    const shown = open || few ? all : all.slice(0, CHARTS);
     node.hidden = !all.length;
     const nodes = shown.map((group) => {
       const key = group[0].name;
@@ -133,7 +147,7 @@ function createCharts(store) {
       versions.set(chart, version);
       return chart;
     });
-    more.hidden = all.length <= CHARTS;
+    more.hidden = few;
     more.textContent = open ? "fewer" : `${all.length - CHARTS} more`;
     const wanted = [...nodes, more];
     if (wanted.some((child, i) => node.children[i] !== child) || node.childElementCount !== wanted.length) {

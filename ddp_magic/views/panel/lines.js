@@ -20,8 +20,9 @@ function pieceNode(piece) {
   for (const [bit, name] of EFFECTS) if (effects & bit) node.classList.add(`ddp-${name}`);
   const [fg, bg] = effects & INVERSE ? [back, front] : [front, back];
   if (bg >= 0) {
+    const deep = ON[fg] === "#fff" && bg < 16; // a dark theme's own colours are too light below white
     node.classList.add("ddp-on");
-    node.style.backgroundColor = colour(bg);
+    node.style.backgroundColor = deep ? `color-mix(in srgb,${colour(bg)} 60%,#000)` : colour(bg);
   }
   if (bg >= 0 && ON[fg]) node.style.color = ON[fg]; // black and white are meant on a ground
   else if (fg >= 0) node.style.color = colour(fg);
@@ -30,18 +31,19 @@ function pieceNode(piece) {
 
 function lineNode(line, label) {
   const node = element("div", "ddp-line");
-  if (label !== undefined) node.append(element("span", "ddp-rank", label));
+  if (label !== undefined) node.dataset.rank = label; // before the line, and no part of its text
   node.append(...(typeof line === "string" ? [line] : line.map(pieceNode)));
   return node;
 }
 
 function entryNode(entry, labelled) {
-  const label = labelled ? String(entry.r) : undefined;
-  if (entry.line !== undefined) return lineNode(entry.line, label);
-  const node = element("div", "ddp-gap");
-  if (labelled) node.append(element("span", "ddp-rank", label));
-  node.append(`… ${plural(entry.gap, "line")} not shown here, see the log`);
+  const node = lineNode(entry.line ?? gapText(entry), labelled ? entry.r : undefined);
+  if (entry.line === undefined) node.classList.add("ddp-gap");
   return node;
+}
+
+function gapText(entry) {
+  return `… ${plural(entry.gap, "line")} not shown here, see the log`;
 }
 
 function plainText(line) {

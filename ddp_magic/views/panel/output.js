@@ -6,27 +6,32 @@ function createPane(rank, heading) {
   const log = element("div", "ddp-log");
   const body = element("div", "ddp-body");
   const live = element("div", "ddp-live");
-  log.setAttribute("role", "log");
-  log.setAttribute("aria-live", "off"); // a reader would never end
-  log.setAttribute("aria-label", rank === ALL ? "Output of all ranks" : `Output of rank ${rank}`);
+  log.role = "log";
+  log.ariaLive = "off"; // a reader would never end
+  log.ariaLabel = rank === ALL ? "Output of all ranks" : `Output of rank ${rank}`;
   log.tabIndex = 0;
   log.append(body, live);
+  const settle = () => {
+    if (pane.follow) log.scrollTop = log.scrollHeight;
+  };
   const back = button("ddp-follow", "↓ newest", "Follow the output again", () => {
     pane.follow = true;
-    log.scrollTop = log.scrollHeight;
     back.hidden = true;
+    settle();
   });
   back.hidden = true;
   node.append(log, back);
   let pushed = 0;
   let liveDrawn = null;
-  const pane = { rank, node, log, body, follow: true, onDrawn: () => {} };
+  const pane = { rank, node, log, follow: true };
   log.addEventListener("scroll", () => {
     pane.follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
     back.hidden = pane.follow;
   });
 
-  const liveNode = (item) => (item.line === undefined ? lineNode(item) : lineNode(item.line, String(item.r)));
+  new ResizeObserver(settle).observe(log); // first drawn before it is on the page; another width
+
+  const liveNode = (item) => (item.line === undefined ? lineNode(item) : lineNode(item.line, item.r));
   pane.draw = (state) => {
     const fresh = Math.min(state.pushed - pushed, state.entries.length);
     if (!fresh && state.live === liveDrawn) return;
@@ -40,15 +45,15 @@ function createPane(rank, heading) {
     }
     if (state.live !== liveDrawn) live.replaceChildren(...state.live.map(liveNode));
     liveDrawn = state.live;
-    if (pane.follow) log.scrollTop = log.scrollHeight;
-    pane.onDrawn();
+    settle();
   };
   return pane;
 }
 
-function shownText(state) {
-  const lines = state.entries.map((entry) => entry.line ?? `… ${plural(entry.gap, "line")} not shown here`);
-  return [...lines, ...state.live.map((item) => item.line ?? item)].map(plainText).join("\n") + "\n";
+function shownText(state, labelled) {
+  const live = state.live.map((item) => (item.line === undefined ? { line: item } : item));
+  const line = (entry) => (labelled ? `[${entry.r}] ` : "") + plainText(entry.line ?? gapText(entry));
+  return [...state.entries, ...live].map(line).join("\n") + "\n";
 }
 
 // ---- find ----
@@ -58,15 +63,19 @@ function createFind(panes) {
   const input = element("input", "ddp-find-text");
   input.type = "search";
   input.placeholder = "find";
-  input.setAttribute("aria-label", "Find in the output");
+  input.ariaLabel = "Find in the output";
   const count = element("span", "ddp-find-count");
-  count.setAttribute("role", "status");
+  count.role = "status";
+  const say = (text) => {
+    if (count.textContent !== text) count.textContent = text; // else it is read out again
+  };
   node.append(input, count);
   let hits = [];
   let current = -1;
 
   const mark = () => {
     const wanted = input.value.toLowerCase();
+    const before = hits[current];
     hits = [];
     for (const pane of panes()) {
       for (const line of pane.log.querySelectorAll(".ddp-line")) {
@@ -75,17 +84,18 @@ function createFind(panes) {
         if (hit) hits.push(line);
       }
     }
-    count.textContent = wanted ? plural(hits.length, "line") : "";
+    current = hits.indexOf(before);
+    say(wanted ? (current < 0 ? "" : `${current + 1} of `) + plural(hits.length, "line") : "");
   };
   const go = (step) => {
     mark();
     if (!hits.length) return;
-    const from = current < 0 ? (step < 0 ? 0 : -1) : Math.min(current, hits.length);
+    const from = current < 0 && step < 0 ? 0 : current;
     current = (from + step + hits.length) % hits.length;
     for (const pane of panes()) pane.log.querySelector(".ddp-hit-now")?.classList.remove("ddp-hit-now");
     hits[current].classList.add("ddp-hit-now");
     hits[current].scrollIntoView({ block: "nearest" });
-    count.textContent = `${current + 1} of ${plural(hits.length, "line")}`;
+    mark();
   };
   input.addEventListener("input", () => {
     current = -1;
@@ -98,7 +108,7 @@ function createFind(panes) {
       mark();
     }
   });
-  return { node, redraw: () => input.value && mark() };
+  return { node, say, mark, redraw: () => input.value && mark() };
 }
 
 // ---- copy and download ----
@@ -114,10 +124,12 @@ function save(name, parts) {
 function createTools(model, store, selected, panes, say) {
   const node = element("div", "ddp-tools");
   const find = createFind(panes);
-  const text = () => selected().map((r) => shownText(outputOf(store, r))).join("\n");
+  const text = () => selected().map((r) => shownText(outputOf(store, r), r === ALL)).join("\n");
   const copy = async () => {
     const done = await navigator.clipboard?.writeText(text()).then(() => true, () => false);
-    say(done ? "Copied what is shown." : "This page may not use the clipboard: select the text and press Ctrl+C.");
+    if (done) find.say("copied");
+    else say("This page may not use the clipboard: select the text and press Ctrl+C.");
+    setTimeout(find.mark, 3000);
   };
   // the whole log comes from the kernel where that answers while the cell runs; else what is here
   const download = () => {
@@ -142,10 +154,11 @@ function createTools(model, store, selected, panes, say) {
       model.send({ t: "log", r: rank });
     }
   };
-  node.append(
-    find.node,
-    button("ddp-quiet", "copy", "Copy the lines that are shown", copy),
-    button("ddp-quiet", "download", "Download the log", download),
-  );
-  return { node, redraw: find.redraw };
+  const whole = button("ddp-quiet", "download", "", download);
+  node.append(find.node, button("ddp-quiet", "copy", "Copy the lines that are shown", copy), whole);
+  const draw = () => {
+    whole.title = `Download the log; it is in ${store.facts.logs}`;
+    find.redraw();
+  };
+  return { node, draw };
 }

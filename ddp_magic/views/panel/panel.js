@@ -13,6 +13,8 @@ function hideRecord(model) {
 
 function createPanes(store) {
   const node = element("div", "ddp-panes");
+  node.role = "tabpanel";
+  node.ariaLabel = "Output";
   let panes = [];
   const draw = (selected) => {
     if (selected.join() !== panes.map((pane) => pane.rank).join()) {
@@ -26,14 +28,17 @@ function createPanes(store) {
 
 function createNotice() {
   const node = element("div", "ddp-reason");
-  node.setAttribute("role", "status");
+  const text = element("span", "");
+  const left = element("span", "");
+  text.role = "status";
+  left.role = "timer"; // not read out every second
+  node.append(text, left);
   let drawn = "";
-  const say = (text) => setText(node, text);
+  const say = (words) => (text.textContent = words ?? "");
   const draw = ({ facts, killAt }) => {
-    const seconds = killAt === null || killAt === undefined ? "" : ` · killed in ${clock((killAt - performance.now()) / 1000)}`;
-    const text = facts.reason ? facts.reason + seconds : "";
-    if (drawn !== facts.state + text) say(text);
-    drawn = facts.state + text;
+    if (drawn !== facts.state + facts.reason) say(facts.reason);
+    drawn = facts.state + facts.reason;
+    setText(left, killAt ? ` · killed in ${clock((killAt - performance.now()) / 1000)}` : "");
   };
   return { node, say, draw };
 }
@@ -49,8 +54,8 @@ function initialize({ model }) {
 function render({ model, el }) {
   const store = storeOf(model);
   const panel = element("div", "ddp-magic");
-  panel.setAttribute("role", "group");
-  panel.setAttribute("aria-label", "%%ddp run");
+  panel.role = "group";
+  panel.ariaLabel = "%%ddp run";
   panel.dataset.run = model.get("record_class");
   panel.dataset.lmSuppressShortcuts = "true"; // keys are for the panel, not for the notebook
   let chosen = null;
@@ -86,7 +91,7 @@ function render({ model, el }) {
     stacks.draw();
     tabs.draw(selected());
     panes.draw(selected());
-    tools.redraw();
+    tools.draw();
     tick();
   };
   const tick = () => {

@@ -42,8 +42,9 @@ function createControls(model, store, say) {
   const free = button("ddp-quiet", "to background", "Let the run go on and free the notebook", () => model.send({ t: "background" }));
   node.append(stacks, free, longer, stop);
 
-  const draw = ({ state, final, can = [] }) => {
+  const draw = ({ state, final, stalled, can = [] }) => {
     const kill = state === "stopping";
+    stacks.classList.toggle("ddp-quiet", !stalled);
     stop.hidden = Boolean(final);
     stacks.hidden = final || !can.includes("stacks") || state === "starting";
     free.hidden = final || kill || !can.includes("background");
@@ -63,12 +64,12 @@ function createStacks(store, redraw) {
   const node = element("div", "ddp-stacks");
   const text = element("pre", "ddp-stacks-text");
   text.tabIndex = 0;
-  text.setAttribute("aria-label", "Where every rank is");
+  text.ariaLabel = "Where every rank is";
   const close = button("ddp-quiet ddp-close", "×", "Close the stacks", () => {
     store.stacks = "";
     redraw();
   });
-  close.setAttribute("aria-label", close.title);
+  close.ariaLabel = close.title;
   node.append(close, text);
   const draw = () => {
     node.hidden = !store.stacks;

@@ -64,7 +64,8 @@ function take(store, message) {
   if (message.facts) {
     store.facts = message.facts;
     store.zero = performance.now() - 1000 * message.facts.elapsed;
-    store.killAt = message.facts.grace === null ? null : performance.now() + 1000 * message.facts.grace;
+    const { grace } = message.facts;
+    store.killAt = grace === null ? 0 : performance.now() + 1000 * grace;
   }
   if (message.pulse) takePulse(store, message.pulse);
   if (message.stacks !== undefined) store.stacks = message.stacks;
