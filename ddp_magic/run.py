@@ -221,7 +221,7 @@ class Run(Standing):
             self.drawing.notice(notice)
         self._ended = time.time()
         ended = found.event(self.started, tuple(values))
-        record = writing(self.plan, self.drawing.seen, ended, self.shell.user_ns)
+        record = writing(self.plan, self.drawing.picture, ended, self.shell.user_ns)
         if self.keeper.config.history and (told := self.runs.history.begin(record)):
             self.drawing.notice(told, warning=True)
         self.drawing.show(ended)

@@ -28,31 +28,31 @@ class HtmlView:
 
     def __init__(self, display: Display) -> None:
         self._display = display
-        self._picture = Picture()
+        self.picture = Picture()
         self._handle: Handle | None = None
         self._drawn = (-1, -1)
         self._drawn_at = 0.0
 
     def handle(self, event: Event) -> None:
         """Take an event in."""
-        self._picture.handle(event)
+        self.picture.handle(event)
 
     def tick(self, now: float) -> None:
         """Draw at most twice a second, and only where something changed."""
-        self._picture.settle(now)
-        versions = (self._picture.version, self._picture.output_version)
+        self.picture.settle(now)
+        versions = (self.picture.version, self.picture.output_version)
         wait = SECONDS_QUIET if versions == self._drawn else SECONDS_BETWEEN
         if now - self._drawn_at >= wait:
             self._drawn, self._drawn_at = versions, now
-            self._draw(record(self._picture, now))
+            self._draw(record(self.picture, now))
 
     def close(self) -> None:
         """Draw the final record."""
-        self._draw(record(self._picture))
+        self._draw(record(self.picture))
 
     def bundle(self) -> dict[str, Any]:
         """Return the record as it is now."""
-        return dict(record(self._picture))
+        return dict(record(self.picture))
 
     def _draw(self, data: dict[str, str]) -> None:
         if self._handle is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.views import escape
 from ddp_magic.views.chart import Curve, chart, image, sparkline
+from ddp_magic.wording import volume
 
 if TYPE_CHECKING:
     from ddp_magic.metrics import Series
@@ -57,25 +58,16 @@ def chart_html(picture: Picture) -> str:
     return image(chart(curves, width=WIDTH, height=HEIGHT), f"Chart: {said}")
 
 
-def peaks(picture: Picture) -> list[str]:
-    """Return the most memory that each GPU and each worker held."""
-    gpus = [
-        f"{escape.line(gpu.label.split(' ')[0], 20)} {_bytes(gpu.used)} of {_bytes(gpu.total)}"
-        for gpu in picture.peaks.gpus.values()
-    ]
-    workers = [f"rank {w.rank} {_bytes(w.memory)}" for w in picture.peaks.workers.values()]
-    return [*gpus[:8], *workers[:8]]
+def peaks(picture: Picture) -> dict[str, str]:
+    """Return the most memory that each GPU and each worker held, in words."""
+    gpus = list(picture.peaks.gpus.values())[:8]
+    workers = list(picture.peaks.workers.values())[:8]
+    return {
+        escape.line(g.label.split(" ")[0], 20): f"{volume(g.used)} of {volume(g.total)}"
+        for g in gpus
+    } | {f"rank {w.rank}": volume(w.memory) for w in workers}
 
 
 def _curve(name: str, series: Series) -> Curve:
-    step = -(-len(series.x) // POINTS)
-    # counted from the end: the last point is the one that people look for
-    return Curve(name=name, x=series.x[::-step][::-1], y=series.y[::-step][::-1])
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+    x, y = series.few(POINTS)
+    return Curve(name=name, x=x, y=y)

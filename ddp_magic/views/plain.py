@@ -20,7 +20,7 @@ from ddp_magic.events import (
 )
 from ddp_magic.screen import Screen
 from ddp_magic.views import escape
-from ddp_magic.views.picture import SETTLE, duration, workers
+from ddp_magic.views.picture import SETTLE, Picture, duration, workers
 
 if TYPE_CHECKING:
     from ddp_magic.events import Event, Stream
@@ -68,6 +68,7 @@ class PlainView:
     """
 
     def __init__(self, display: Display, *, rank_prefix: bool | None = None) -> None:
+        self.picture = Picture()
         self._display = display
         self._prefix = rank_prefix
         self._started: RunStarted | None = None
@@ -81,6 +82,8 @@ class PlainView:
 
     def handle(self, event: Event) -> None:
         """Take an event in; what is said rarely is written at once."""
+        if not isinstance(event, OutputChunk):
+            self.picture.handle(event)
         match event:
             case RunStarted():
                 self._start(event)

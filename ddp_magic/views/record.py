@@ -72,7 +72,8 @@ def _html(picture: Picture, now: float | None) -> str:
     parts = [f"<div>{_title_html(picture, now)}</div>"]
     parts += filter(None, map(_fact_html, _facts(picture)))
     last = _Fact("last", numbers.lasts(picture), 1000, _CODE)
-    peak = _Fact("peak memory", numbers.peaks(picture), 500, _PROSE, faint=True)
+    held = [" ".join(item) for item in numbers.peaks(picture).items()]
+    peak = _Fact("peak memory", held, 500, _PROSE, faint=True)
     parts += filter(None, [numbers.chart_html(picture), _fact_html(last), _fact_html(peak)])
     logs = ""
     if picture.started:
