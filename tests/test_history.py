@@ -92,7 +92,7 @@ def test_keys_are_masked_wherever_they_stand(tmp_path: Path):
         body=f"# {key}\n",
         space={"__vsc_ipynb_file__": f"/home/{key}.ipynb"},
     )
-    text = kept.written().decode()
+    text = b"".join(kept.written()).decode()
 
     assert key not in text
     assert "hunter22x1" not in text
