@@ -139,7 +139,7 @@ def _metrics(found: dict[str, Any]) -> tuple[Metric, ...]:
     metrics = found.get("metrics", ())
     # in format 1 each had its own
     points = found.get("points") or [(m.get("x", ()), m.get("y", ())) for m in metrics]
-    both = zip_longest(metrics, points[: len(metrics)], fillvalue=((), ()))
+    both: Any = zip_longest(metrics, points[: len(metrics)], fillvalue=((), ()))
     return tuple(_metric(metric, at) for metric, at in both)
 
 
