@@ -133,15 +133,18 @@ class Screen:
     def _coloured(self, text: str, runs: list[Run]) -> str:
         """Return text without its colours, which go into `runs`."""
         pieces = SGR.split(text)
-        words = iter(pieces)
-        at = self._col
-        for each in words:
-            end = at + len(each)
-            if each and self._style is not PLAIN:
-                runs.append((at, end, self._style))
-            at = end
-            if (params := next(words, None)) is not None:
-                self._style = restyle(self._style, params)
+        words, style = iter(pieces), self._style
+        at = self._col + len(next(words))
+        if style is not PLAIN and at > self._col:
+            runs.append((self._col, at, style))
+        for params, each in zip(words, words, strict=True):
+            style = restyle(style, params)
+            if each:
+                end = at + len(each)
+                if style is not PLAIN:
+                    runs.append((at, end, style))
+                at = end
+        self._style = style
         return "".join(pieces[::2])
 
     def _newline(self) -> None:
