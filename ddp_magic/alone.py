@@ -7,16 +7,16 @@ load what came back, draw the record, remove the files. It changes the notebook 
 from __future__ import annotations
 
 import time
-import traceback
 from typing import TYPE_CHECKING
 
-from ddp_magic.errors import DdpError, LaunchFailed
-from ddp_magic.events import Detached, RunEnded, RunState
+from ddp_magic import outcome
+from ddp_magic.events import Detached
 from ddp_magic.views import escape
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
+    from ddp_magic.errors import DdpError
     from ddp_magic.run import Run
 
 __all__ = ["go_on"]
@@ -42,29 +42,13 @@ def _finish(run: Run, held: ExitStack) -> None:
         with held:
             run.follow(held)
             value = run.end()
-    except DdpError as error:
-        error.args = (escape.plain(str(error)),)
-        _fail(run, error)
-    except BaseException as error:  # a mistake of ours: nobody else would see it
-        _fail(run, _own(run, error))
+    except BaseException as error:  # nobody else would see it
+        told = outcome.told(error)
+        told.args = (escape.plain(str(told)),)
+        _fail(run, told)
     else:
         run.future.set_result(value)
     run.keeper.cell_ended()
-
-
-def _own(run: Run, error: BaseException) -> LaunchFailed:
-    """End the record of a run that we have failed ourselves; return what to raise."""
-    what = f"ddp_magic itself failed: {type(error).__name__}: {error}"
-    if not run.state.final:
-        took = time.time() - run.started
-        run.drawing.show(
-            RunEnded(time=time.time(), state=RunState.FAILED, duration=took, summary=what)
-        )
-        run.drawing.close()
-    where = "".join(traceback.format_exception(error))
-    return LaunchFailed(
-        escape.plain(f"{what}\nThe workers were ended. Please report this:\n{where}")
-    )
 
 
 def _fail(run: Run, error: DdpError) -> None:

@@ -16,7 +16,6 @@ from ddp_magic.events import (
     RunState,
     StateChanged,
 )
-from ddp_magic.history.seen import Seen
 from ddp_magic.views import Blind, make
 from ddp_magic.views.exhibits import Exhibits
 
@@ -44,7 +43,7 @@ class Drawing:
             byte, less elsewhere, where a view shows the newest lines and should not take a core.
         quiet: Whether the workers' output is not drawn: in a terminal it would run through the
             line that somebody types while a run goes on in the background.
-        seen: What the run's record in the history is made of.
+        picture: What is known of the run; of its output only what the view draws.
     """
 
     def __init__(self, kind: Kind, shell: Shell, controls: Controls) -> None:
@@ -53,10 +52,10 @@ class Drawing:
         self.lag = None if kind == "plain" and shell.is_terminal else _LAG
         self.quiet = False
         self._lock = threading.RLock()
-        self.seen = Seen()
         self._shell = shell
         self._log_dir = ""
         self._view: View = make(kind, shell, controls)
+        self.picture = self._view.picture
         self._exhibits = Exhibits(shell)
 
     def show(self, event: Event) -> None:
@@ -73,7 +72,6 @@ class Drawing:
             if not self.quiet:
                 self._exhibit(event)
             return
-        self.seen.take(event)
         if self.quiet and isinstance(event, OutputChunk):
             return
         self._safely(lambda: self._view.handle(event))
@@ -110,7 +108,7 @@ class Drawing:
             with self._lock:
                 draw()
         except Exception as error:
-            self._view = Blind()
+            self._view = Blind(self.picture)
             self._shell.write(
                 f"%%ddp: the view stopped ({type(error).__name__}: {error}); "
                 f"the logs go on in {self._log_dir}\n",

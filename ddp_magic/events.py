@@ -25,7 +25,6 @@ __all__ = [
     "RunEnded",
     "RunStarted",
     "RunState",
-    "StacksTaken",
     "Stalled",
     "StateChanged",
     "Stream",
@@ -223,14 +222,6 @@ class Stalled:
     why: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StacksTaken:
-    """Somebody asked where every rank is."""
-
-    time: float
-    text: str
-
-
 Event: TypeAlias = (
     RunStarted
     | StateChanged
@@ -245,6 +236,5 @@ Event: TypeAlias = (
     | Displayed
     | Cleared
     | Stalled
-    | StacksTaken
     | RunEnded
 )

@@ -81,7 +81,7 @@ class RunHandle:
     @property
     def metrics(self) -> dict[str, list[tuple[float, float]]]:
         """What was reported so far: by name, pairs of step and value, a few hundred at most."""
-        series = self._run.drawing.seen.curves.series
+        series = self._run.drawing.picture.curves.series
         return {name: [*zip(s.x, s.y, strict=False)] for name, s in [*series.items()]}
 
     def logs(self, rank: int = 0, stream: Stream = "stdout") -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ddp_magic.prepare import Prepared
     from ddp_magic.results.load import Results
 
-__all__ = ["Outcome", "judge"]
+__all__ = ["Outcome", "failed", "judge", "told"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,3 +183,21 @@ def _notices(plan: Prepared, ending: Ending, state: RunState) -> list[str]:
     if ending.lost:
         found.append(f"Some output was lost: the log could not be written ({ending.lost}).")
     return found
+
+
+def told(error: BaseException) -> DdpError:
+    """Return an error as users are told of it; what is none for users is a mistake of ours."""
+    if isinstance(error, DdpError):
+        return error
+    where = "".join(traceback.format_exception(error))
+    return LaunchFailed(
+        f"ddp_magic itself failed: {type(error).__name__}: {error}\n"
+        f"The workers were ended. Please report this:\n{where}"
+    )
+
+
+def failed(started: float, error: DdpError) -> RunEnded:
+    """Return the event that ends every view of a run that did not come to its end."""
+    now = time.time()
+    summary = str(error).partition("\n")[0]
+    return RunEnded(time=now, state=RunState.FAILED, duration=now - started, summary=summary)

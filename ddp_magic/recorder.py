@@ -12,11 +12,12 @@ import os
 import pickle
 import re
 import stat
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from ddp_magic.gpu.build import torch_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,16 +87,8 @@ def environment(run: RunDir, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _torch() -> tuple[int, ...]:
-    """Return the installed torch's version, without importing it."""
-    said = getattr(sys.modules.get("torch"), "__version__", None)
-    if said is None:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            said = version("torch")
-        except PackageNotFoundError:
-            return _NEWER
-    return tuple(int(part) for part in re.findall(r"\d+", str(said))[:2])
+    """Return the installed torch's version; where it does not tell, that with the newer names."""
+    return tuple(map(int, re.findall(r"\d+", torch_version())[:2])) or _NEWER
 
 
 def ask(run: RunDir, world_size: int) -> dict[int, float]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from ddp_magic.collect.notebook import Cell
+    from ddp_magic.events import RunEnded
     from ddp_magic.options import Options
     from ddp_magic.prepare import Prepared
     from ddp_magic.runs import Runs
@@ -81,6 +82,7 @@ class Run(Standing):
             with interrupts.caught(self._obeying.alarm), stack.pop_all() as held:
                 self._open_view()
                 held.callback(self.watchers.close)
+                held.enter_context(self._concluded())
                 held.enter_context(self._launched())
                 if not self.follow(held):
                     alone.go_on(self, held)
@@ -138,6 +140,19 @@ class Run(Standing):
             self.drawing.notice(_WAITS)
         for text in (*self.plan.placement.notices, *self.plan.definitions.notes):
             self.drawing.notice(text)
+
+    @contextmanager
+    def _concluded(self) -> Generator[None]:
+        """End the record of a run that did not come to its end; no process of it is left then."""
+        try:
+            yield
+        except BaseException as error:
+            told = outcome.told(error)
+            if not self.state.final:
+                self._conclude(outcome.failed(self.started, told))
+            if told is error:
+                raise
+            raise told from error
 
     @contextmanager
     def _launched(self) -> Generator[None]:
@@ -220,14 +235,17 @@ class Run(Standing):
             self.drawing.notice(notice, warning=True)
         for notice in (*found.results.notices, *later):
             self.drawing.notice(notice)
-        self._ended = time.time()
-        ended = found.event(self.started, tuple(values))
-        record = writing(self.plan, self.drawing.seen, ended, self.shell.user_ns)
-        if self.keeper.config.history and (told := self.runs.history.begin(record)):
-            self.drawing.notice(told, warning=True)
-        self.drawing.show(ended)
-        self.drawing.close()
+        self._conclude(found.event(self.started, tuple(values)))
         self._mark("done")
         if found.error is not None:
             raise found.error
         return value
+
+    def _conclude(self, ended: RunEnded) -> None:
+        """Leave the run's record in the history and in the notebook."""
+        self._ended = ended.time
+        record = writing(self.plan, self.drawing.picture, ended, self.shell.user_ns)
+        if self.keeper.config.history and (told := self.runs.history.begin(record)):
+            self.drawing.notice(told, warning=True)
+        self.drawing.show(ended)
+        self.drawing.close()

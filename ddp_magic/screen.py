@@ -2,21 +2,17 @@ r"""One output stream as a terminal would show it: bytes -> lines that are final
 
 Training output rewrites itself: ``\r``, cursor-up of nested bars, erasing. What can no longer
 change leaves a `Screen` as final lines, the few rows that can are its live area. Colours are kept
-as runs, all other escapes are dropped. A character is one column wide; a terminal gives some of
-them two, which only matters to cursor moves. Kernel only.
+as runs, all other escapes are dropped. A combining character is one column wide here and none in a
+terminal, which only matters to cursor moves. Kernel only.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from ddp_magic.sgr import ESCAPE, INCOMPLETE, PLAIN, Style, restyle
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ddp_magic.row import Line, Row, Run, columns
+from ddp_magic.sgr import AFTER_ESCAPE, AFTER_SGR, INCOMPLETE, PLAIN, SGR, restyle
 
 __all__ = ["Line", "Screen"]
 
@@ -24,66 +20,9 @@ LIVE_ROWS = 40
 """Rows that stay changeable at most; no bar of tqdm or rich reaches further up."""
 COLUMNS = 4000
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-_Run: TypeAlias = tuple[int, int, Style]
-
-
-class Line(NamedTuple):
-    """A line without its newline, and where it is coloured (sorted, apart, never empty)."""
-
-    text: str
-    runs: tuple[_Run, ...] = ()
-
-    def pieces(self) -> Iterator[tuple[str, Style]]:
-        """Yield the line in pieces of one style each."""
-        at = 0
-        for start, end, style in self.runs:
-            if at < start:
-                yield self.text[at:start], PLAIN
-            yield self.text[start:end], style
-            at = end
-        if at < len(self.text):
-            yield self.text[at:], PLAIN
-
-
-class _Row:
-    """A line that may still change; each character has its style once one of them is coloured."""
-
-    __slots__ = ("styles", "text")
-
-    def __init__(self) -> None:
-        self.text = ""
-        self.styles: list[Style] | None = None
-
-    def write(self, start: int, text: str, style: Style) -> None:
-        end = start + len(text)
-        if self.styles is None and style != PLAIN:
-            self.styles = [PLAIN] * len(self.text)
-        if self.styles is not None:
-            self.styles += [PLAIN] * (start - len(self.text))
-            self.styles[start:end] = [style] * len(text)
-        if start == len(self.text):
-            self.text += text
-        else:
-            self.text = self.text[:start].ljust(start) + text + self.text[end:]
-
-    def cut(self, end: int) -> None:
-        self.text = self.text[:end]
-        if self.styles is not None:
-            del self.styles[end:]
-
-    def line(self) -> Line:
-        if self.styles is None:
-            return Line(self.text)
-        runs: list[_Run] = []
-        at = 0
-        for style, same in groupby(self.styles):
-            end = at + sum(1 for _ in same)
-            if style != PLAIN:
-                runs.append((at, end, style))
-            at = end
-        return Line(self.text, tuple(runs))
+# begins with one set of characters, by which `re` finds the next one fast
+_TOKEN = re.compile(rf"([\x00-\x1f\x7f-\x9f])(?!(?<=\x1b){AFTER_SGR})(?:(?<=\x1b){AFTER_ESCAPE})?")
+"""A control or an escape, but one that colours."""
 
 
 class Screen:
@@ -100,38 +39,34 @@ class Screen:
         self.still, self._columns = True, columns
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending = ""
-        self._rows = [_Row()]
+        self._now = 0.0
+        self._rows = [Row(0.0)]
         self._final: list[Line] = []
         self._row = self._col = 0
         self._style = PLAIN
         self._depth = 0  # how far above the last row the cursor ever went
         self._aged = 0  # leading rows that could have been final at the last settle
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes, now: float = 0.0) -> None:
         """Take in what the rank wrote next."""
+        self._now = now
         text = self._pending + self._decoder.decode(data)
-        self._pending = ""
-        at = 0
-        while found := _CONTROL.search(text, at):
-            self._write(text[at : found.start()])
-            at = found.start()
-            if text[at] != "\x1b":
-                self._control(text[at])
-                at += 1
-            elif INCOMPLETE.fullmatch(text, at):
-                self._pending = text[at:]
-                return
-            elif escape := ESCAPE.match(text, at):
-                self._escape(escape[1], escape[2])
-                at = escape.end()
-        self._write(text[at:])
+        escape = text.rfind("\x1b")
+        whole = escape < 0 or not INCOMPLETE.fullmatch(text, escape)
+        text, self._pending = (text, "") if whole else (text[:escape], text[escape:])
+        first, *rest = text.split("\n")  # no escape goes on in the next line
+        self._line(first)
+        for line in rest:
+            self._newline()
+            self._line(line)
 
     def settle(self) -> list[Line]:
         """Return the lines that became final; call it about three times a second.
 
         A line leaves at the second call that finds it above the cursor and above everything that
-        cursor moves ever reached: the newline and the cursor-up of a bar's first drawing arrive
-        in two writes, and a bar of rich goes up only with its next drawing, 0.1 s later.
+        cursor moves ever reached, if none reached it in between: the newline and the cursor-up of
+        a bar's first drawing arrive in two writes, and a bar of rich goes up only with its next
+        drawing, 0.1 s later.
         """
         ready = self._ready()
         self._retire(ready if self.still else min(ready, self._aged))
@@ -158,33 +93,65 @@ class Screen:
     def _ready(self) -> int:
         return max(0, min(self._row, len(self._rows) - 1 - self._depth))
 
+    def _line(self, text: str) -> None:
+        if text.isprintable():
+            self._write(text)
+            return
+        pieces = iter(_TOKEN.split(text))
+        self._write(next(pieces))
+        for control, params, final, words in zip(pieces, pieces, pieces, pieces, strict=True):
+            if control == "\x1b":
+                self._escape(params, final)
+            elif control in "\r\b":
+                self.still = False
+                self._col = 0 if control == "\r" else max(0, self._col - 1)
+            elif control == "\t":
+                self._col = min(self._col + 8 - self._col % 8, self._columns)
+            self._write(words)
+
     def _write(self, text: str) -> None:
+        """Write text with its colours; no control is in it."""
+        if not text.isascii():
+            text = columns(text)
+        runs: list[Run] = []
+        if self._style is not PLAIN or "\x1b" in text:
+            text = self._coloured(text, runs)
         if not text:
             return
-        room = self._columns - self._col
+        col, end = self._col, self._col + len(text)
         row = self._rows[self._row]
-        if len(text) > room:
-            row.write(self._col, text[:room], self._style)
-            row.write(self._columns - 1, "…", PLAIN)
-            self._col = self._columns
+        if not col:
+            row.time = self._now
+        if end > self._columns:
+            end = self._columns
+            row.write(col, text[: end - col], [(a, min(b, end), s) for a, b, s in runs if a < end])
+            row.write(end - 1, "…", [])
         else:
-            row.write(self._col, text, self._style)
-            self._col += len(text)
+            row.write(col, text, runs)
+        self._col = end
 
-    def _control(self, char: str) -> None:
-        if char == "\n":
-            self._newline()
-        elif char in "\r\b":
-            self.still = False
-            self._col = 0 if char == "\r" else max(0, self._col - 1)
-        elif char == "\t":
-            self._write(" " * (8 - self._col % 8))
+    def _coloured(self, text: str, runs: list[Run]) -> str:
+        """Return text without its colours, which go into `runs`."""
+        pieces = SGR.split(text)
+        words, style = iter(pieces), self._style
+        at = self._col + len(next(words))
+        if style is not PLAIN and at > self._col:
+            runs.append((self._col, at, style))
+        for params, each in zip(words, words, strict=True):
+            style = restyle(style, params)
+            if each:
+                end = at + len(each)
+                if style is not PLAIN:
+                    runs.append((at, end, style))
+                at = end
+        self._style = style
+        return "".join(pieces[::2])
 
     def _newline(self) -> None:
         self._col = 0
         self._row += 1
         if self._row == len(self._rows):
-            self._rows.append(_Row())
+            self._rows.append(Row(self._now))
         if len(self._rows) > LIVE_ROWS:
             self._retire(1)
 
@@ -195,12 +162,10 @@ class Screen:
         self._aged = max(0, self._aged - count)
 
     def _escape(self, params: str | None, final: str | None) -> None:
-        self.still = self.still and final == "m"
+        self.still = False
         if params and params[0] in "<=>?":
             return  # a private one: cursor visibility, keyboard modes
-        if final == "m":
-            self._style = restyle(self._style, params or "")
-        elif final == "J":
+        if final == "J":
             self._erase_below(params or "0")
         elif final == "K":
             self._erase_line(params or "0")
@@ -225,22 +190,23 @@ class Screen:
         # by the row that was meant, also where it is final already: the next drawing will reach it
         self._depth = min(LIVE_ROWS - 1, max(self._depth, len(self._rows) - 1 - row))
         self._row = max(0, min(row, LIVE_ROWS - 1))
+        self._aged = min(self._aged, self._row)
         while self._row >= len(self._rows):
-            self._rows.append(_Row())
+            self._rows.append(Row(self._now))
 
     def _erase_below(self, params: str) -> None:
         if params == "0":
             self._rows[self._row].cut(self._col)
             del self._rows[self._row + 1 :]
         elif params in ("2", "3"):
-            self._rows = [_Row() for _ in range(self._row + 1)]
+            self._rows = [Row(self._now) for _ in range(self._row + 1)]
 
     def _erase_line(self, params: str) -> None:
         row = self._rows[self._row]
         if params == "0":
             row.cut(self._col)
         elif params == "1":
-            row.write(0, " " * min(self._col + 1, self._columns), PLAIN)
+            row.write(0, " " * min(self._col + 1, self._columns), [])
         elif params == "2":
             row.cut(0)
 

@@ -14,8 +14,8 @@ from ddp_magic.collect import lines
 from ddp_magic.collect.definitions import How
 from ddp_magic.documents import encoded
 from ddp_magic.futures import future_names
-from ddp_magic.pickling import room
 from ddp_magic.sourcemap import COMMENT, Region, SourceMap
+from ddp_magic.wording import volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,8 +145,8 @@ def _origin(item: Item) -> str:
         return f"{item.name}, a %%ddp_setup cell: runs first in every worker and in what it spawns"
     if item.how in (How.FINAL, How.OVERRIDE):
         return item.name
-    volume = f", {room.text(item.nbytes)}" if item.nbytes else ""
-    kind = f": {item.kind}{volume}" if item.kind else ""
+    size = f", {volume(item.nbytes)}" if item.nbytes else ""
+    kind = f": {item.kind}{size}" if item.kind else ""
     return f"{item.name}{kind}" + (f", {item.label}" if item.label else "")
 
 

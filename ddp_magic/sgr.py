@@ -10,19 +10,31 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["ESCAPE", "INCOMPLETE", "PLAIN", "TRUE_COLOUR", "Effect", "Style", "restyle"]
+__all__ = [
+    "AFTER_ESCAPE",
+    "ESCAPE",
+    "INCOMPLETE",
+    "PLAIN",
+    "TRUE_COLOUR",
+    "Effect",
+    "Style",
+    "restyle",
+]
 
 _STRING = r"[\]PX^_][^\x07\x18\x1a\x1b\n\x9c]{0,4096}"  # OSC, DCS, SOS, PM, APC
-ESCAPE = re.compile(
-    r"\x1b(?:"
-    r"\[([0-?]{0,64})[ -/]{0,8}([@-~])"  # CSI: parameters, final byte
+AFTER_ESCAPE = (
+    r"(?:\[([0-?]{0,64})[ -/]{0,8}([@-~])"  # CSI: parameters, final byte
     rf"|{_STRING}(?:\x07|\x9c|\x1b\\)?"
-    r"|[ -/]{0,8}[0-~]"
-    r")?"
+    r"|[ -/]{0,8}[0-~])"
 )
-"""One escape, however broken; the groups are a CSI's parameters and its final byte."""
+"""The pattern of what follows ESC; the groups are a CSI's parameters and its final byte."""
+ESCAPE = re.compile(rf"\x1b{AFTER_ESCAPE}?")
+"""One escape, however broken."""
+AFTER_SGR = r"\[[0-9;:]{0,64}m"
+SGR = re.compile(r"\x1b\[([0-9;:]{0,64})m")
+"""An escape that colours; the group is its parameters."""
 INCOMPLETE = re.compile(rf"\x1b(?:\[[0-?]{{0,64}}[ -/]{{0,8}}|{_STRING}\x1b?|[ -/]{{0,8}})")
-"""What may become a longer `ESCAPE` with the next bytes."""
+"""What may become a longer escape with the next bytes."""
 
 TRUE_COLOUR = 256
 """Colours from here on are this plus 0xRRGGBB, those below are of the palette of 256."""
@@ -50,21 +62,11 @@ class Style(NamedTuple):
 
 
 PLAIN = Style()
-_ON = {
-    1: Effect.BOLD,
-    2: Effect.DIM,
-    3: Effect.ITALIC,
-    4: Effect.UNDERLINE,
-    7: Effect.INVERSE,
-    9: Effect.STRIKE,
-}
-_OFF = {
-    22: Effect.BOLD | Effect.DIM,
-    23: Effect.ITALIC,
-    24: Effect.UNDERLINE,
-    27: Effect.INVERSE,
-    29: Effect.STRIKE,
-}
+"""The only one of its kind: `is` finds it."""
+_ON = {1: Effect.BOLD, 2: Effect.DIM, 3: Effect.ITALIC, 4: Effect.UNDERLINE, 7: Effect.INVERSE,
+       9: Effect.STRIKE}  # fmt: skip
+_OFF = {22: Effect.BOLD | Effect.DIM, 23: Effect.ITALIC, 24: Effect.UNDERLINE, 27: Effect.INVERSE,
+        29: Effect.STRIKE}  # fmt: skip
 
 
 @lru_cache(maxsize=1024)  # programs use few styles, a million times each
@@ -75,16 +77,16 @@ def restyle(style: Style, params: str) -> Style:
         if code == 0:
             style = PLAIN
         elif code in _ON:
-            style = style._replace(effects=style.effects | _ON[code])
+            style = style._replace(effects=style.effects | int(_ON[code]))
         elif code in _OFF:
-            style = style._replace(effects=style.effects & ~_OFF[code])
+            style = style._replace(effects=style.effects & ~int(_OFF[code]))
         elif code == 38:
             style = style._replace(fg=_extended(codes))
         elif code == 48:
             style = style._replace(bg=_extended(codes))
         else:
             style = _simple(style, code)
-    return style
+    return PLAIN if style == PLAIN else style
 
 
 def _simple(style: Style, code: int) -> Style:

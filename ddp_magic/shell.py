@@ -49,6 +49,9 @@ class Shell:
         self.cells = Cells(self)
         self.setup_cells = Setups(self, shell.transform_cell, shell.user_ns_hidden)
         self.between = Between(self.bind)
+        self._loading = object()  # the cell that loads us, which began before anybody could tell
+        if self._running():
+            self.between.cell_begins(self._loading)
         self._raw = ""
         self._undo = ExitStack()
         self._undo.callback(self.between.flush)
@@ -92,6 +95,8 @@ class Shell:
 
     def _after_cell(self, result: ExecutionResult | None) -> None:
         self.between.cell_ended(result and result.info)
+        if not self._running():  # else it was a cell within another
+            self.between.cell_ended(self._loading)
 
     # -- the notebook ---------------------------------------------------------------------------
 
@@ -130,10 +135,11 @@ class Shell:
         text = body.rstrip("\n")
         above = self._raw.rstrip("\n").removesuffix(text)
         first = above.count("\n") + 1 if len(above) < len(self._raw.rstrip("\n")) else 2
-        return Cell(label=self._running_label(), body=body, first_line=first)
+        label = self._running() or f"Cell In[{self._shell.execution_count}]"
+        return Cell(label=label, body=body, first_line=first)
 
-    def _running_label(self) -> str:
-        """Return the running cell's label, from the frame of its own code.
+    def _running(self) -> str:
+        """Return the running cell's label, from the frame of its own code; empty if none runs.
 
         `execution_count` does not tell: IPython counts it up before the cell, and older ones after.
         """
@@ -142,7 +148,7 @@ class Shell:
             if label := self.label(frame.f_code.co_filename):
                 return label
             frame = frame.f_back
-        return f"Cell In[{self._shell.execution_count}]"
+        return ""
 
     def bind(self, values: Mapping[str, Any]) -> None:
         """Set names of the notebook, as an assignment in a cell would."""

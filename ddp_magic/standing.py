@@ -99,11 +99,11 @@ class Standing:
         return f"{self.run_id} ({self.cell.label}, {workers}): {self.state}{where}, {took:.1f} s"
 
     def stacks(self) -> str:
-        """Return every rank's stacks, and have the view show them."""
+        """Return every rank's stacks."""
         if self.guard is None or self.future.done():
             return "No worker is there."
         size = self.plan.placement.world_size
-        return self.watchers.tell(stacks.take(self.plan.run, self.guard, size))
+        return stacks.take(self.plan.run, self.guard, size)
 
     def bundle(self) -> dict[str, Any]:
         """Return what shows it in a further output."""

@@ -27,37 +27,7 @@ class Delta(NamedTuple):
 
     first: int
     lines: list[Line]
-    times: list[float]
-    """When each of these lines began, in seconds as told to `RankTerminal.feed`."""
     live: list[Line]
-
-
-class _Source:
-    """One stream: its screen, and when each of its rows began.
-
-    A chunk's first row is that after as many newlines as came before it.
-    """
-
-    def __init__(self) -> None:
-        self.screen = Screen()
-        self._rows = 0
-        self._taken = 0
-        self._begins: deque[tuple[int, float]] = deque()
-
-    def feed(self, data: bytes, now: float) -> None:
-        self._begins.append((self._rows, now))
-        self._rows += data.count(b"\n")
-        self.screen.feed(data)
-
-    def times(self, count: int) -> list[float]:
-        """Return when the next so many final lines came."""
-        found: list[float] = []
-        for row in range(self._taken, self._taken + count):
-            while len(self._begins) > 1 and self._begins[1][0] <= row:
-                self._begins.popleft()
-            found.append(self._begins[0][1] if self._begins else 0.0)
-        self._taken += count
-        return found
 
 
 class RankTerminal:
@@ -70,27 +40,26 @@ class RankTerminal:
     def __init__(self) -> None:
         self.total = 0
         self._lines: deque[Line] = deque(maxlen=KEEP)
-        self._times: deque[float] = deque(maxlen=KEEP)
-        self._sources: dict[Stream, _Source] = {"stdout": _Source(), "stderr": _Source()}
+        self._screens: dict[Stream, Screen] = {"stdout": Screen(), "stderr": Screen()}
 
     def feed(self, stream: Stream, data: bytes, skipped: int = 0, now: float = 0.0) -> None:
         """Take in what the rank wrote next, `skipped` bytes after what came before."""
         if skipped:
             self._end(stream)
-            self._add([Line(f"… {skipped:,} bytes are not shown here, see the log …")], [now])
+            self._add([Line(f"… {skipped:,} bytes are not shown here, see the log …", time=now)])
         if len(data) > LEAP:
             self._end(stream)
             cut = data.find(b"\n", len(data) - LEAP // 4) + 1 or len(data) - LEAP // 4
             self._leap(data.count(b"\n", 0, cut))
             data = data[cut:]
-        source = self._sources[stream]
-        source.feed(data, now)
-        self._take(source, source.screen.take())
+        screen = self._screens[stream]
+        screen.feed(data, now)
+        self._add(screen.take())
 
     def settle(self) -> None:
         """Let lines become final by age; see `Screen.settle`."""
-        for source in self._sources.values():
-            self._take(source, source.screen.settle())
+        for screen in self._screens.values():
+            self._add(screen.settle())
 
     def finish(self) -> None:
         """Make every line final: the rank writes no more."""
@@ -99,13 +68,12 @@ class RankTerminal:
 
     def live(self) -> list[Line]:
         """Return the lines that may still change: those of stdout, then those of stderr."""
-        return [line for source in self._sources.values() for line in source.screen.live()]
+        return [line for screen in self._screens.values() for line in screen.live()]
 
     def delta(self, since: int, limit: int) -> Delta:
         """Return what is new from absolute index `since` on, the newest `limit` lines of it."""
         count = min(self.total - since, limit, len(self._lines))
-        times = list(islice(reversed(self._times), count))[::-1]
-        return Delta(self.total - count, self._newest(count), times, self.live())
+        return Delta(self.total - count, self._newest(count), self.live())
 
     def tail(self, limit: int) -> list[Line]:
         """Return the last lines, the live ones included."""
@@ -115,19 +83,13 @@ class RankTerminal:
         return list(islice(reversed(self._lines), count))[::-1]
 
     def _end(self, stream: Stream) -> None:
-        source = self._sources[stream]
-        self._take(source, source.screen.finish())
-        self._sources[stream] = _Source()
+        self._add(self._screens[stream].finish())
+        self._screens[stream] = Screen()
 
     def _leap(self, count: int) -> None:
-        self._times.clear()
         self._lines.clear()  # kept lines are neighbours: an index is a place in the log
         self.total += count
 
-    def _take(self, source: _Source, lines: list[Line]) -> None:
-        self._add(lines, source.times(len(lines)))
-
-    def _add(self, lines: list[Line], times: list[float]) -> None:
+    def _add(self, lines: list[Line]) -> None:
         self._lines.extend(lines)
-        self._times.extend(times)
         self.total += len(lines)

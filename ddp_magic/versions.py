@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import platform
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from ddp_magic import __version__
+from ddp_magic.gpu.build import torch_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,10 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["versions"]
 
 
-@functools.cache
 def versions() -> Mapping[str, str]:
-    """Return the versions; to look for a package that is not imported takes a while."""
-    found = {"ddp_magic": __version__, "Python": platform.python_version()}
-    with contextlib.suppress(metadata.PackageNotFoundError):
-        found["torch"] = metadata.version("torch")
-    return found
+    """Return the versions of what is there, by name."""
+    found = {
+        "ddp_magic": __version__,
+        "Python": platform.python_version(),
+        "torch": torch_version(),
+    }
+    return {name: version for name, version in found.items() if version}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from ddp_magic.events import StacksTaken
 from ddp_magic.sampler import Sampler, meter
 from ddp_magic.stall import Doctor
 
@@ -29,7 +27,6 @@ class Watchers:
     def __init__(self, placement: Placement) -> None:
         self._sampler = Sampler(meter(placement), placement.world_size)
         self._doctor = Doctor(placement.labels)
-        self._told: deque[Event] = deque()
         self._looked = 0.0
 
     def watch(self, events: Iterable[Event]) -> Iterator[Event]:
@@ -37,8 +34,6 @@ class Watchers:
         for event in events:
             self._see(event)
             yield event
-        while self._told:
-            yield self._told.popleft()
         if (devices := self._sampler.take()) is not None:
             self._see(devices)
             yield devices
@@ -57,11 +52,6 @@ class Watchers:
         with contextlib.suppress(Exception):
             return self._doctor.look(now)
         return None
-
-    def tell(self, stacks: str) -> str:
-        """Have stacks that somebody took shown too, and return them; from any thread."""
-        self._told.append(StacksTaken(time=time.time(), text=stacks))
-        return stacks
 
     def close(self) -> None:
         """End what runs beside."""

@@ -8,8 +8,10 @@ import signal
 import pytest
 
 from ddp_magic import magic
-from ddp_magic.errors import RunStopped, UserError, WorkerFailed
+from ddp_magic.errors import LaunchFailed, RunStopped, UserError, WorkerFailed
 from ddp_magic.handle import RunHandle
+from ddp_magic.history.store import Store
+from ddp_magic.history.store import place as history_place
 from ddp_magic.processes import marked
 from tests.notebook import Notebook, until
 
@@ -92,9 +94,10 @@ def test_a_cell_gets_its_value_at_once_and_results_come_between_cells(
 def test_a_cell_that_waits_has_the_results_and_an_interrupt_ends_the_waiting_only(place, notebook):
     run = place.start("-b -o answer", "answer = 42")
     until(place.began.exists)
-    notebook.ns.update(run=run, go=place.go)
+    notebook.ns.update(run=run, go=place.go, waits=place.path / "waits")
     thread = notebook.interrupt_at(place.path / "waits")
-    interrupted = notebook.run(f"open({str(place.path / 'waits')!r}, 'w').close()\nrun.wait()")
+    # no file object, in whose end an interrupt would be lost
+    interrupted = notebook.run("waits.touch()\nrun.wait()")
     thread.join()
     with pytest.raises(TimeoutError):
         run.result(0.01)
@@ -230,6 +233,44 @@ def test_a_mistake_of_ours_leaves_no_process_and_is_told(place, notebook, nothin
     assert [p for p in marked(home) if p != run._run.guard.pid] == []
     assert "ddp_magic itself failed" in capfd.readouterr().err
     assert notebook.run("%%ddp -n 1\n6 * 7").value == 42
+    assert "failed" in notebook.run("%ddp_status").out
+    remembered(1, "ddp_magic itself failed: ZeroDivisionError: division by zero")
+
+
+def remembered(number: int, summary: str) -> None:
+    """Look for a run that failed by our own mistake in the history."""
+    kept = Store(history_place()).read(number)
+    assert kept is not None
+    assert (kept.state, kept.summary) == ("failed", summary)
+    assert "began" in kept.body
+
+
+def test_a_mistake_of_ours_ends_the_record_of_a_cell_that_waits_too(place, notebook):
+    runs = magic._loaded[id(notebook.shell)].runs
+
+    def break_down() -> None:
+        runs.going[0]._obeying.obey = lambda *_: 1 / 0
+
+    thread = notebook.when(place.began, break_down)
+    shown = notebook.run(place.cell(""))
+    thread.join()
+
+    assert "ddp_magic itself failed: ZeroDivisionError" in shown.told
+    assert "failed in" in shown.out + shown.err
+    assert runs.going == []
+    remembered(1, "ddp_magic itself failed: ZeroDivisionError: division by zero")
+
+
+def test_a_cell_whose_guard_cannot_be_started_has_a_record_that_ends(notebook, monkeypatch):
+    def nothing_starts(*_: object) -> None:
+        raise LaunchFailed("The guard could not be started. Run the cell again.")
+
+    monkeypatch.setattr("ddp_magic.start.Guard", nothing_starts)
+    shown = notebook.run("%%ddp -n 1\n'began'")
+
+    assert "The guard could not be started" in shown.told
+    assert "failed in" in shown.out + shown.err
+    remembered(1, "The guard could not be started. Run the cell again.")
 
 
 def test_the_next_workers_wait_while_a_run_goes_on(waiting, place, notebook, monkeypatch):

@@ -91,3 +91,23 @@ def test_a_shell_tells_of_its_cells(notebook, bound):
 
     assert notebook.ns["seen"] == ([False], False, False)
     assert notebook.ns["late"] == 1
+
+
+def test_the_cell_that_loads_the_extension_is_one_that_runs(notebook):
+    notebook.run(
+        """
+        %reload_ext ddp_magic
+        import threading
+        front = get_ipython().magics_manager.registry["DdpMagics"].front
+        told = []
+        thread = threading.Thread(target=lambda: told.append(front.between.bind({"late": 1})))
+        thread.start(); thread.join()
+        get_ipython().run_cell("")
+        get_ipython().run_cell("inner = 'late' in globals()")
+        seen = told[:], "late" in globals(), inner
+        """
+    )
+
+    assert notebook.ns["seen"] == ([False], False, False)
+    assert notebook.ns["late"] == 1
+    assert notebook.ns["front"].between.bind({"late": 2})

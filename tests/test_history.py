@@ -14,11 +14,11 @@ from ddp_magic.errors import OptionError
 from ddp_magic.events import Devices, Metrics, RunState
 from ddp_magic.history import History, keeping
 from ddp_magic.history.remember import POINTS, notebook, remember, writing
-from ddp_magic.history.seen import Seen
 from ddp_magic.history.store import Store, place
 from ddp_magic.line.conversions import title
 from ddp_magic.options import parse
 from ddp_magic.samples import GpuSample, WorkerSample
+from ddp_magic.views.picture import Picture
 from tests.display import ended
 from tests.notebook import Notebook
 from tests.records import MODULE, record
@@ -45,16 +45,16 @@ def metrics(step: float | None, rank: int = 0, **values: float) -> Metrics:
 
 def test_what_is_remembered_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("JPY_SESSION_NAME", "work/train.ipynb")
-    seen = Seen()
+    picture = Picture()
     for step in range(1000):
-        seen.take(metrics(step, loss=1000.0 - step))
+        picture.handle(metrics(step, loss=1000.0 - step))
     gpu = GpuSample(label="cuda:0 X", used=3 << 30, total=8 << 30, busy=None)
-    seen.take(
+    picture.handle(
         Devices(time=1.0, gpus=(gpu,), workers=(WorkerSample(rank=1, cpu=1, memory=1 << 30),))
     )
     history = History()
     last = ended(time=2000.0, state=RunState.FAILED, summary="rank 1 failed: ValueError: x")
-    told = history.begin(writing(a_plan(tmp_path), seen, last, {}))
+    told = history.begin(writing(a_plan(tmp_path), picture, last, {}))
     history.finish()
     run = Store(place()).read(1)
 
@@ -65,7 +65,7 @@ def test_what_is_remembered_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (run.state, run.summary) == ("failed", "rank 1 failed: ValueError: x")
     assert (run.devices, run.overrides) == (("CPU", "CPU"), ("lr=0.1 → Trainer(lr)",))
     assert (run.module, run.body) == (MODULE, "1 + 1\n")
-    assert run.peaks == {"cuda:0 X": "3.0 GiB", "rank 1": "1.0 GiB"}
+    assert run.peaks == {"cuda:0": "3.2 GB of 8.6 GB", "rank 1": "1.1 GB"}
     assert set(run.versions) == {"ddp_magic", "Python", "torch"}
     (loss,) = run.metrics
     assert (loss.name, loss.last, loss.count) == ("loss", 1.0, 1000)
@@ -82,17 +82,17 @@ def test_keys_are_masked_wherever_they_stand(tmp_path: Path):
         options=parse(f"--name password=hunter22x1  # with {key}"),
         bound=(SimpleNamespace(shown=f"token={key} → token"),),
     )
-    seen = Seen()
-    seen.take(metrics(1, **{key: 1.0}))
+    picture = Picture()
+    picture.handle(metrics(1, **{key: 1.0}))
     kept = remember(
         plan,
-        seen,
+        picture,
         ended(summary=f"rank 0 failed: ValueError: bad {key}"),
         module=f"login('{key}')\n",
         body=f"# {key}\n",
         space={"__vsc_ipynb_file__": f"/home/{key}.ipynb"},
     )
-    text = kept.written().decode()
+    text = b"".join(kept.written()).decode()
 
     assert key not in text
     assert "hunter22x1" not in text
@@ -101,7 +101,7 @@ def test_keys_are_masked_wherever_they_stand(tmp_path: Path):
 
 def test_a_long_module_is_cut_and_says_so(tmp_path: Path):
     kept = remember(
-        a_plan(tmp_path), Seen(), ended(), module="x = 1\n" * 100_000, body="", space={}
+        a_plan(tmp_path), Picture(), ended(), module="x = 1\n" * 100_000, body="", space={}
     )
 
     assert len(kept.module) < 210_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from typing import Any
 
@@ -276,6 +277,19 @@ def test_a_list_says_how_many_more_there_are(store: Store):
     assert "1 of 4 runs; last=4 shows all." in found
     assert "Runs leave no record now: %ddp_config history=on changes that." in found
     assert drawn(store, "nothing")[1].startswith("No run fits.\n")
+
+
+def test_a_run_whose_code_is_damaged_or_gone_is_listed_all_the_same(store, monkeypatch):
+    for run in RUNS:
+        store.add(run)
+    os.truncate(store.folder / "3.json.gz", (store.folder / "3.json.gz").stat().st_size - 20)
+    _, plain = drawn(store, "sort=loss last=all")
+    monkeypatch.setattr(store, "read", lambda number: None)
+
+    assert [line.split()[0] for line in plain.splitlines()[2:7]] == ["3", "5", "1", "4", "2"]
+    assert "0.2" in drawn(store, "sort=loss last=all")[1]
+    with pytest.raises(OptionError, match="Run 3 cannot be read"):
+        drawn(store, "3")
 
 
 def test_one_run_is_shown_whole(store: Store):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,7 @@ def test_a_removed_number_is_not_given_again(store: Store):
 
 BROKEN = {
     "not compressed": b"{}",
-    "cut": gzip.compress(record().written())[:-20],
+    "cut": gzip.compress(record().written()[0])[:-20],
     "no JSON": gzip.compress(b"{"),
     "no object": gzip.compress(b"[1]"),
     "no text": gzip.compress(b"\xff\xfe"),
@@ -162,7 +163,7 @@ def test_a_broken_file_costs_one_run(store: Store, case: str):
     store.add(record())
     written(store, BROKEN[case], 2)
 
-    assert store.read(2) is None
+    assert store.read(2) is store.glance(2) is None
     assert store.add(record()) == 3
     assert [number for number in store.numbers() if store.read(number)] == [1, 3]
 
@@ -185,6 +186,34 @@ def test_what_is_not_ours_is_left_alone(store: Store):
     assert store.numbers() == [10]
     assert store.read(8) is None
     assert len(list(store.folder.iterdir())) == 7
+
+
+def test_a_glance_has_what_runs_are_chosen_by_and_reads_little(store: Store):
+    kept = record(metrics=(curve("loss", 1.0, 0.5), curve("acc")), extras={"a": {}})
+    number = store.add(replace(kept, module=os.urandom(100_000).hex()))
+    bare = tuple(replace(metric, x=(), y=()) for metric in kept.metrics)
+
+    glance = replace(kept, number=number, metrics=bare, module="", body="")
+    assert store.glance(number) == glance
+    assert (store.folder / "1.json.gz").stat().st_size > 100_000
+    os.truncate(store.folder / "1.json.gz", 50_000)
+    assert store.glance(number) == glance
+    assert store.read(number) is None
+    assert store.glance(2) is None
+
+
+def test_records_of_the_first_format_are_read(store: Store):
+    kept = record()
+    old = vars(kept) | {"metrics": [vars(metric) for metric in kept.metrics], "format": 1}
+    written(store, gzip.compress(encoded(old).encode()), 7)
+
+    assert store.read(7) == store.glance(7) == replace(kept, number=7)
+
+
+def test_a_first_part_that_is_large_is_read_in_the_long_way(store: Store):
+    number = store.add(record(note=os.urandom(100_000).hex()))
+
+    assert store.glance(number) == store.read(number) is not None
 
 
 def test_a_place_that_cannot_be_written_is_told_by_an_oserror(tmp_path: Path):

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "ddp_magic"
 
 SHARED = {
     "documents", "errors", "events", "futures", "leaving", "masking", "memory", "news", "pickling",
-    "processes", "removal", "reporting", "rundir", "runpaths", "samples", "sourcemap",
+    "processes", "removal", "reporting", "rundir", "runpaths", "samples", "sourcemap", "wording",
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
@@ -78,7 +78,7 @@ def test_imports_point_one_way(name):
     elif top == "views":
         assert used <= {
             "views", "events", "errors", "terminal", "screen", "sgr", "masking", "metrics",
-            "runpaths", "documents",
+            "runpaths", "documents", "wording",
         }  # fmt: skip
     elif top in ("options", "overrides", "devices", "terminal", "failure", "line"):
         assert not used & {"collect", "script", "launch", "follow", "run", "magic", "views"}
@@ -116,6 +116,7 @@ def test_every_module_is_in_a_layer():
 
     assert tops <= SHARED | KERNEL_ONLY | set(WORKER_SIDE) | {
         "results",
+        "row",
         "terminal",
         "screen",
         "sgr",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddp_magic.events import Devices, RunEnded, RunState, StacksTaken, Stalled
+from ddp_magic.events import Devices, RunEnded, RunState, Stalled
 from ddp_magic.metrics import Peaks, Recent
 from ddp_magic.metrics.peaks import RECENT
 from ddp_magic.samples import GpuSample, WorkerSample
@@ -71,16 +71,13 @@ def test_a_picture_has_the_newest_sample_and_samples_alone_change_nothing_else()
     assert (picture.devices_version, picture.version, picture.output_version) == (2, 0, 0)
 
 
-def test_a_picture_has_why_it_stalls_and_the_last_stacks_until_it_ends():
+def test_a_picture_has_why_it_stalls_until_it_ends():
     picture = Picture()
     picture.handle(Stalled(time=1, why="No rank has printed."))
-    picture.handle(StacksTaken(time=2, text="Rank 0:"))
-    assert (picture.stalled, picture.stacks, picture.version) == (
-        "No rank has printed.", "Rank 0:", 2,
-    )  # fmt: skip
+    assert (picture.stalled, picture.version) == ("No rank has printed.", 1)
 
     picture.handle(Stalled(time=3, why=""))
     assert picture.stalled == ""
     picture.handle(Stalled(time=4, why="No rank has printed."))
     picture.handle(RunEnded(time=5, state=RunState.STOPPED, duration=5, summary=""))
-    assert (picture.stalled, picture.stacks) == ("", "Rank 0:")
+    assert picture.stalled == ""

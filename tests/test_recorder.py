@@ -151,7 +151,9 @@ def test_the_version_of_torch_is_known_without_importing_it(monkeypatch, said, f
         monkeypatch.delitem(sys.modules, "torch", raising=False)
         assert "torch" not in sys.modules
     else:
-        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(__version__=said))
+        monkeypatch.setitem(
+            sys.modules, "torch", SimpleNamespace(version=SimpleNamespace(__version__=said))
+        )
 
     assert recorder._torch()[: len(found)] == found
     assert said is not None or "torch" not in sys.modules

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from unicodedata import category, east_asian_width
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tqdm import tqdm
 
+from ddp_magic.row import columns
 from ddp_magic.screen import COLUMNS, LIVE_ROWS, Line, Screen
 from ddp_magic.sgr import PLAIN, TRUE_COLOUR, Effect, Style, restyle
 from ddp_magic.terminal import KEEP, LEAP, RankTerminal
@@ -36,6 +38,10 @@ CASES = [
     Case("backspaces of Keras", b"1/10\b\b\b\b2/10", ["2/10"]),
     Case("backspace stops at the margin", b"a\b\b\bb", ["b"]),
     Case("tabs go to the next eighth column", b"ab\tc\t\td", ["ab      c               d"]),
+    Case("a tab erases nothing", b"abcdefghij\r\tX", ["abcdefghXj"]),
+    Case("a wide character takes two columns", "損失 9\rab".encode(), ["ab失 9"]),
+    Case("half of a wide character is a blank", "損失\ra\x1b[5Gb\x1b[Kc".encode(), ["a 失bc"]),
+    Case("erasing half of a wide character", "損失\x1b[4G\x1b[K|".encode(), ["損 |"]),
     Case("erase to the end of the line", b"12345\rab\x1b[K", ["ab"]),
     Case("erase to the start of the line", b"12345\x1b[3G\x1b[1K", ["   45"]),
     Case("erase the line", b"12345\r\x1b[2Kab", ["ab"]),
@@ -175,6 +181,17 @@ def test_a_bar_that_is_drawn_between_two_looks_keeps_its_rows():
     assert [line.text for line in screen.live()] == ["outer 1", "inner 0"]
 
 
+def test_bars_that_are_opened_while_somebody_looks_keep_their_rows():
+    screen = Screen()
+    screen.feed(b"\router\n")
+    assert screen.settle() == []
+    screen.feed(b"\rinner\x1b[A\n\n")
+    assert screen.settle() == []
+    screen.feed(b"\rinmost\x1b[A\x1b[A\router 1")
+
+    assert [line.text for line in screen.live()] == ["outer 1", "inner", "inmost"]
+
+
 def test_a_flood_leaves_without_waiting_for_a_look():
     screen = Screen()
     screen.feed(b"".join(b"%d\n" % i for i in range(1000)))
@@ -217,6 +234,29 @@ def test_colours_are_runs_that_overwriting_cuts():
     assert [text for text, _ in line.pieces()] == ["red ", "GRE", " red"]
 
 
+def test_every_wide_character_is_known_to_be_wide():
+    wide = [char for char in map(chr, range(0x110000)) if east_asian_width(char) in "WF"]
+
+    assert [c for c in wide if category(c) != "Cn" and len(columns(c)) != 2] == []
+    assert columns("━█a é") == "━█a é"
+
+
+def test_colours_lie_right_behind_wide_characters():
+    [line] = shown(["損失\x1b[31m赤\x1b[0m x\x1b[32my".encode()])
+
+    assert line == Line("損失赤 xy", ((2, 3, Style(fg=1)), (5, 6, Style(fg=2))))
+
+
+def test_a_line_has_the_time_at_which_what_it_shows_was_begun():
+    screen = Screen()
+    for now, wrote in enumerate([b"a", b"b\n\rstep", b" 1\rstep 2\n", b"\nlate\n"], 1):
+        screen.feed(wrote, float(now))
+
+    assert [(line.text, line.time) for line in screen.finish()] == [
+        ("ab", 1.0), ("step 2", 3.0), ("", 3.0), ("late", 4.0),
+    ]  # fmt: skip
+
+
 def test_a_private_sequence_that_ends_in_m_is_no_colour():
     assert shown([b"\x1b[31ma\x1b[>4;2mb"]) == [Line("ab", ((0, 2, Style(fg=1)),))]
 
@@ -229,8 +269,9 @@ def test_a_rank_joins_both_streams_in_one_log_and_keeps_bars_below():
     rank.settle()
     rank.settle()
 
-    assert rank.delta(0, 10) == (0, [Line("epoch 1")], [5.0], [Line("step 2")])
-    assert rank.delta(1, 10) == (1, [], [], [Line("step 2")])
+    bar = Line("step 2", time=6.0)
+    assert rank.delta(0, 10) == (0, [Line("epoch 1", time=5.0)], [bar])
+    assert rank.delta(1, 10) == (1, [], [bar])
     assert [line.text for line in rank.tail(5)] == ["epoch 1", "step 2"]
 
 
@@ -240,7 +281,7 @@ def test_a_delta_holds_the_newest_lines_and_says_where_they_start():
     rank.finish()
 
     assert rank.total == KEEP + 500
-    first, lines, _, live = rank.delta(100, 3)
+    first, lines, live = rank.delta(100, 3)
     assert (first, [line.text for line in lines], live) == (2497, ["2497", "2498", "2499"], [])
     assert rank.delta(0, 10**6).first == 500
 

@@ -127,6 +127,19 @@ def test_lines_carry_the_time_at_which_they_came():
     assert page.feed.snapshot(page.now)["ranks"][0]["times"] == [(2, T + 1), (1, T + 2)]
 
 
+def test_times_of_lines_do_not_go_back_and_bars_drawn_for_hours_do_not_shift_them():
+    page = Page()
+    for seconds in range(1000):
+        page.picture.handle(out("\n\rinner\x1b[A\router", time=T + seconds))
+    page.picture.handle(out("\x1b[B\ndone\n", time=T + 1000))
+    page.picture.handle(out("told\n", stream="stderr", time=T + 999.5))
+    page.picture.handle(ended())
+
+    [news] = page.feed.snapshot(T + 1001)["ranks"]
+    assert news["lines"] == ["outer", "inner", "done", "told"]
+    assert news["times"] == [(2, T + 999), (2, T + 1000)]
+
+
 def test_who_looks_at_all_ranks_gets_all_of_them_at_full_speed():
     page = Page()
     speak = lambda: [page.say("x\n" * 100, rank) for rank in (0, 1)]  # noqa: E731

@@ -13,7 +13,6 @@ from ddp_magic.events import (
     Notice,
     OutputChunk,
     RunState,
-    StacksTaken,
     Stalled,
     StateChanged,
     WorkerStarted,
@@ -42,16 +41,6 @@ def test_what_happens_is_passed_on_and_samples_are_added():
     assert isinstance(found[0], Devices)
     assert [worker.rank for worker in found[0].workers] == [0]
     assert found[0].gpus == ()
-
-
-def test_stacks_that_somebody_took_are_shown_at_the_next_look():
-    watching = Watchers(PLACEMENT)
-
-    assert watching.tell("Rank 0: …") == "Rank 0: …"
-    (event,) = watching.watch([])
-    assert isinstance(event, StacksTaken)
-    assert event.text == "Rank 0: …"
-    assert list(watching.watch([])) == []
 
 
 @pytest.fixture

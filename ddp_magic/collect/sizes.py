@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.paths import path_to
 from ddp_magic.errors import CollectError
-from ddp_magic.pickling import room
+from ddp_magic.wording import volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ddp_magic.pickling import Part
+    from ddp_magic.pickling import NoRoom, Part
 
 __all__ = ["Size", "no_room", "told"]
 
@@ -65,10 +65,10 @@ def told(sizes: Sequence[Size], nbytes: int, seconds: float) -> list[str]:
         if len(largest) == 1:
             names = f" of `{largest[0].name}`"
         else:
-            each = (f"{room.text(size.nbytes)} of `{size.name}`" for size in largest)
+            each = (f"{volume(size.nbytes)} of `{size.name}`" for size in largest)
             names = f" ({', '.join(each)})" if largest else ""
         took = f"{seconds:.{0 if seconds > 9.9 else 1}f}"
-        notes.append(f"sent {room.text(nbytes)}{names} in {took} s")
+        notes.append(f"sent {volume(nbytes)}{names} in {took} s")
     found = [part for size in sizes for part in size.parts if part.device != "cpu"]
     if found:
         what = "1 tensor" if len(found) == 1 else f"{len(found)} tensors"
@@ -81,14 +81,14 @@ def told(sizes: Sequence[Size], nbytes: int, seconds: float) -> list[str]:
     return notes
 
 
-def no_room(sizes: Sequence[Size], error: room.NoRoom) -> CollectError:
+def no_room(sizes: Sequence[Size], error: NoRoom) -> CollectError:
     """Return the refusal of what would fill the disk or the machine."""
     found = _largest(sizes, error.needed) or sorted(sizes, key=lambda size: -size.nbytes)[:1]
     named = [size.largest for size in found]
-    listed = ", ".join(f"`{path}` is {room.text(nbytes)}" for path, nbytes in named)
+    listed = ", ".join(f"`{path}` is {volume(nbytes)}" for path, nbytes in named)
     return CollectError(
-        f"The cell uses {room.text(error.needed)} of the notebook's data, and {error.place} has "
-        f"room for {room.text(error.left)}: {listed}. Load it from disk inside the %%ddp cell "
+        f"The cell uses {volume(error.needed)} of the notebook's data, and {error.place} has "
+        f"room for {volume(error.left)}: {listed}. Load it from disk inside the %%ddp cell "
         "(np.memmap shares a file among the ranks), or have more room: set DDP_MAGIC_BLOBS in "
         "os.environ, or TMPDIR before the kernel starts, to another directory."
     )

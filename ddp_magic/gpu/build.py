@@ -1,4 +1,4 @@
-"""Whether the installed torch can use CUDA; runs in the kernel, which does not import torch."""
+"""Which torch is installed, with CUDA or without; runs in the kernel, which does not import it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,37 @@ import ast
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-__all__ = ["torch_has_cuda"]
+__all__ = ["torch_has_cuda", "torch_version"]
 
 
 def torch_has_cuda() -> bool | None:
-    """Whether the installed torch was built with CUDA, without importing it.
+    """Whether the installed torch was built with CUDA; None where there is none that tells."""
+    said = _said()
+    return said["cuda"] is not None if "cuda" in said else None
 
-    Reads ``torch.version.cuda``, from the file ``torch/version.py`` that the build writes where
-    torch is not imported yet.
 
-    Returns:
-        None where there is no torch, or none that tells.
-    """
+def torch_version() -> str:
+    """Return the installed torch's version, as ``2.13.0+cpu``; empty where there is none."""
+    return str(_said().get("__version__", ""))
+
+
+def _said() -> dict[str, Any]:
+    """Return the constants of ``torch/version.py``, which the build writes."""
     if "torch" in sys.modules:
-        version = getattr(sys.modules["torch"], "version", None)
-        return getattr(version, "cuda", None) is not None if version is not None else None
+        return vars(getattr(sys.modules["torch"], "version", SimpleNamespace()))
     try:
         spec = importlib.util.find_spec("torch")
         assert spec is not None
         assert spec.origin is not None
         tree = ast.parse(Path(spec.origin).with_name("version.py").read_text(encoding="utf-8"))
     except (AssertionError, ImportError, OSError, SyntaxError, ValueError):
-        return None
+        return {}
+    found: dict[str, Any] = {}
     for node in tree.body:
-        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
-        if any(isinstance(target, ast.Name) and target.id == "cuda" for target in targets):
-            value = getattr(node, "value", None)
-            return isinstance(value, ast.Constant) and value.value is not None
-    return None
+        if isinstance(node, ast.AnnAssign | ast.Assign) and isinstance(node.value, ast.Constant):
+            for name in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                found[ast.unparse(name)] = node.value.value
+    return found

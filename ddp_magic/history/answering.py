@@ -74,7 +74,8 @@ def page(asked: Asked, store: Store, now: float, *, on: bool) -> Iterator[Block]
         return
     numbers = store.numbers()
     broken: list[int] = []
-    runs, count = choose(asked, _newest_first(numbers, store, broken))
+    found, count = choose(asked, _newest_first(numbers, store, broken))
+    runs = [store.read(run.number) or run for run in found]
     count = len(numbers) - len(broken) if count < 0 else count
     if asked.compare:
         check_side_by_side(len(runs), least=2)
@@ -101,7 +102,7 @@ def _about(shown: int, count: int, broken: int, store: Store, *, on: bool) -> It
 
 def _newest_first(numbers: Iterable[int], store: Store, broken: list[int]) -> Iterator[RunRecord]:
     for number in sorted(numbers, reverse=True):
-        run = store.read(number)
+        run = store.glance(number)
         if run is None:
             broken.append(number)
         else:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from ddp_magic.documents import decoded, encoded
 
 __all__ = ["Metric", "RunRecord"]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +83,30 @@ class RunRecord:
     body: str = ""
     extras: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    def written(self) -> bytes:
-        """Return the record as the content of its file, whose name has the number."""
-        metrics = [vars(metric) for metric in self.metrics]
-        document = vars(self) | {"metrics": metrics, "format": _FORMAT}
-        del document["number"]
-        return encoded(document).encode()
+    def written(self) -> tuple[bytes, bytes]:
+        """Return the content of its file, whose name has the number, in two parts.
+
+        The first has all that runs are chosen and sorted by, the second what takes room.
+        """
+        rest = {name: getattr(self, name) for name in ("module", "body")}
+        rest["points"] = [(metric.x, metric.y) for metric in self.metrics]
+        facts = {n: v for n, v in vars(self).items() if n != "number" and n not in rest}
+        facts["metrics"] = [
+            {n: v for n, v in vars(metric).items() if n not in ("x", "y")}
+            for metric in self.metrics
+        ]
+        first = encoded(facts | {"format": _FORMAT}).removesuffix("}")
+        return first.encode(), f", {encoded(rest)[1:]}".encode()
 
     @classmethod
     def read(cls, number: int, data: bytes) -> RunRecord:
-        """Return what a file holds.
+        """Return what a file holds, or its first part.
 
         Raises:
             ValueError: It is no record.
         """
         try:
-            return cls._of(number, decoded(data))
+            return cls._of(number, decoded(data if data.endswith(b"}") else data + b"}"))
         except (TypeError, AttributeError, KeyError, RecursionError, OverflowError) as error:
             raise ValueError(f"no record: {error}") from None
 
@@ -114,7 +123,7 @@ class RunRecord:
             state=str(found["state"]),
             devices=_texts(found.get("devices", ())),
             overrides=_texts(found.get("overrides", ())),
-            metrics=tuple(_metric(each) for each in found.get("metrics", ())),
+            metrics=_metrics(found),
             peaks=_table(found.get("peaks", {})),
             versions=_table(found.get("versions", {})),
             extras=dict(found.get("extras", {})),
@@ -126,8 +135,16 @@ class RunRecord:
         return next((each for each in self.metrics if each.name == name), None)
 
 
-def _metric(found: dict[str, Any]) -> Metric:
-    x, y = (tuple(map(float, found.get(axis, ()))) for axis in ("x", "y"))
+def _metrics(found: dict[str, Any]) -> tuple[Metric, ...]:
+    metrics = found.get("metrics", ())
+    # in format 1 each had its own
+    points = found.get("points") or [(m.get("x", ()), m.get("y", ())) for m in metrics]
+    both: Any = zip_longest(metrics, points[: len(metrics)], fillvalue=((), ()))
+    return tuple(_metric(metric, at) for metric, at in both)
+
+
+def _metric(found: dict[str, Any], points: Any) -> Metric:
+    x, y = (tuple(map(float, axis)) for axis in points)
     return Metric(
         name=str(found["name"]),
         x=x[: len(y)],

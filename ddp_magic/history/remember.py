@@ -10,15 +10,16 @@ from ddp_magic.history.records import Metric, RunRecord
 from ddp_magic.history.store import Store, place
 from ddp_magic.masking import is_key, mask_line, mask_text
 from ddp_magic.versions import versions
+from ddp_magic.views import numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ddp_magic.events import RunEnded
-    from ddp_magic.history.seen import Seen
     from ddp_magic.metrics import Series
     from ddp_magic.prepare import Prepared
+    from ddp_magic.views.picture import Picture
 
 __all__ = ["notebook", "remember", "writing"]
 
@@ -29,20 +30,20 @@ _TEXT = 200_000
 
 
 def writing(
-    plan: Prepared, seen: Seen, ended: RunEnded, space: dict[str, Any]
+    plan: Prepared, picture: Picture, ended: RunEnded, space: dict[str, Any]
 ) -> Callable[[], object]:
     """Return what writes the record of a run that has ended, in whatever thread.
 
     Args:
         plan: What was prepared; its files are still there, and are read now.
-        seen: What the run's events told.
+        picture: What the run's events told.
         ended: The last of them.
         space: The notebook's namespace.
     """
     module, body = _content(plan.run.main), _content(plan.run.body)
 
     def write() -> int:
-        record = remember(plan, seen, ended, module=module, body=body, space=space)
+        record = remember(plan, picture, ended, module=module, body=body, space=space)
         return Store(place()).add(record)
 
     return write
@@ -57,7 +58,7 @@ def _content(path: Path) -> str:
 
 def remember(
     plan: Prepared,
-    seen: Seen,
+    picture: Picture,
     ended: RunEnded,
     *,
     module: str,
@@ -68,7 +69,7 @@ def remember(
 
     Args:
         plan: What was prepared.
-        seen: What its events told.
+        picture: What its events told.
         ended: The last one.
         module: The generated module's text, which has no key in it.
         body: The cell's, likewise.
@@ -85,8 +86,8 @@ def remember(
         summary=_line(ended.summary),
         devices=plan.placement.labels,
         overrides=tuple(_line(bound.shown) for bound in plan.bound),
-        metrics=tuple(_metrics(seen.curves.series)),
-        peaks=seen.peaks(),
+        metrics=tuple(map(_metric, picture.curves.series.items())),
+        peaks=numbers.peaks(picture),
         versions=dict(versions()),
         module=_text(module),
         body=_text(body),
@@ -99,29 +100,17 @@ def notebook(environ: Mapping[str, str], space: Mapping[str, Any]) -> str:
     return path if isinstance(path, str) else ""
 
 
-def _metrics(series: Mapping[str, Series]) -> Iterable[Metric]:
-    for name, curve in series.items():
-        x, y = _thinned(curve)
-        yield Metric(
-            name=_line(name, 100),
-            x=x,
-            y=y,
-            last=math.nan if curve.last is None else curve.last,
-            low=min(curve.y, default=math.nan),
-            high=max(curve.y, default=math.nan),
-            count=curve.count,
-        )
-
-
-def _thinned(curve: Series) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return means of neighbours, each at the place of the last of them."""
-    each = math.ceil(len(curve.x) / POINTS) or 1
-    groups = [curve.y[at : at + each] for at in range(0, len(curve.y), each)]
-    x = [curve.x[min(at + each, len(curve.x)) - 1] for at in range(0, len(curve.x), each)]
-    # a file of shortest decimals is half as large
-    return (
-        tuple(float(f"{v:.9g}") for v in x),
-        tuple(float(f"{sum(group) / len(group):.6g}") for group in groups),
+def _metric(named: tuple[str, Series]) -> Metric:
+    name, curve = named
+    x, y = curve.few(POINTS)
+    return Metric(
+        name=_line(name, 100),
+        x=tuple(float(f"{v:.9g}") for v in x),  # a file of shortest decimals is half as large
+        y=tuple(float(f"{v:.6g}") for v in y),
+        last=math.nan if curve.last is None else curve.last,
+        low=min(curve.y, default=math.nan),
+        high=max(curve.y, default=math.nan),
+        count=curve.count,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean
 
 __all__ = ["LIMIT", "Series"]
 
@@ -56,6 +57,13 @@ class Series:
         self._pending.clear()
         if len(self.x) == LIMIT:
             self._thin()
+
+    def few(self, most: int) -> tuple[list[float], list[float]]:
+        """Return at most so many points, each the mean of neighbours at the last one's place."""
+        each = -(-len(self.x) // most) or 1
+        ends = range(len(self.x), 0, -each)  # from the end, which people look at
+        means = [fmean(self.y[max(0, end - each) : end]) for end in ends]
+        return [self.x[end - 1] for end in ends][::-1], means[::-1]
 
     def _thin(self) -> None:
         self._each *= 2

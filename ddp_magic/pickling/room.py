@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ddp_magic.errors import PlaceError
 from ddp_magic.memory import NO_LIMIT, memory
+from ddp_magic.wording import volume
 
-__all__ = ["NoRoom", "chosen", "free", "text"]
+__all__ = ["NoRoom", "chosen", "free"]
 
 SHM = Path("/dev/shm")  # noqa: S108 - what is made there has a private directory
 _CHOICE = "DDP_MAGIC_BLOBS"
@@ -35,7 +36,7 @@ class NoRoom(PlaceError):
 
     def __init__(self, needed: int, left: int, place: Path) -> None:
         super().__init__(
-            f"It takes {text(needed)}, and {place} has room for {text(left)}. "
+            f"It takes {volume(needed)}, and {place} has room for {volume(left)}. "
             "Set TMPDIR to a directory with more room and restart the kernel."
         )
         self.needed = needed
@@ -76,16 +77,6 @@ def free(place: Path, needed: int = NO_LIMIT) -> int:
     if needed > _LITTLE and _is_memory(place):
         room = min(room, memory())
     return room - min(_RESERVE, room // 10)
-
-
-def text(nbytes: int) -> str:
-    """Return a size for people, as ``9.8 GB``."""
-    units = ["GB", "MB", "kB", "B"]
-    size = float(nbytes)
-    while size >= 999.5 and len(units) > 1:
-        size /= 1000
-        units.pop()
-    return f"{size:.{1 if size < 9.95 and units[-1] != 'B' else 0}f} {units[-1]}"
 
 
 def _is_memory(place: Path) -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.collect.definitions import How
 from ddp_magic.collect.hiding import hide
 from ddp_magic.masking import mask_line
-from ddp_magic.pickling import room
 from ddp_magic.showing.describe import describe, shares_memory
 from ddp_magic.showing.sections import Section, place, sections
+from ddp_magic.wording import volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,7 +87,7 @@ def _summary(definitions: Definitions) -> str:
     parts = [f"{counts[how]} {words[counts[how] != 1]}" for how, words in _COUNTED.items()]
     shown = [part for part in parts if not part.startswith("0 ")]
     if counts[How.VALUE]:
-        shown[-1] += f" ({room.text(nbytes)})"
+        shown[-1] += f" ({volume(nbytes)})"
     names = f"{len(items)} name{'' if len(items) == 1 else 's'}"
     left = f"; {len(definitions.left_out)} left out" if definitions.left_out else ""
     return f"{names}: {', '.join(shown)}{left}" if items else f"no names of the notebook{left}"
@@ -131,7 +131,7 @@ def _value_row(
     item: Item, space: Mapping[str, Any], made_in: Mapping[str, str], first: dict[int, str]
 ) -> Row:
     if item.name not in space:
-        return Row(name=item.name, how="value", size=room.text(item.nbytes), what=item.kind)
+        return Row(name=item.name, how="value", size=volume(item.nbytes), what=item.kind)
     value = space[item.name]
     same = first.setdefault(id(value), item.name)
     if same != item.name:
@@ -142,7 +142,7 @@ def _value_row(
     return Row(
         name=item.name,
         how="value",
-        size="" if shared else room.text(item.nbytes),
+        size="" if shared else volume(item.nbytes),
         origin=item.label,
         what=f"{what}, shares its memory" if shared else what,
         why="a lambda is no def" if what == "lambda" else item.why,

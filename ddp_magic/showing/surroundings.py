@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ddp_magic.collect.definitions import How
 from ddp_magic.collect.hiding import hide
-from ddp_magic.pickling import room
+from ddp_magic.wording import volume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def state_entry(item: Item, past: Past) -> Entry:
         if ".__dict__.pop(" in item.text:
             return Entry(item.name, f"deleted{cell}")
         return Entry(item.shown or hide(item.text), f"as{cell}")
-    value = f"{item.kind}, {room.text(item.nbytes)}"
+    value = f"{item.kind}, {volume(item.nbytes)}"
     match = _KEY.fullmatch(item.name)
     if match is None:
         return Entry(item.name, f"set{cell}: the value that it has now ({value})")

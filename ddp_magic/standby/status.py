@@ -6,8 +6,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from ddp_magic.pickling.room import text as volume
 from ddp_magic.processes import descendants
+from ddp_magic.wording import volume
 
 if TYPE_CHECKING:
     from ddp_magic.standby.group import Standby

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
+from ddp_magic.events import OutputChunk
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ddp_magic.events import Event
+    from ddp_magic.views.picture import Picture
 
 __all__ = ["Blind", "Controls", "Display", "Handle", "Kind", "View", "make"]
 
@@ -18,9 +21,14 @@ Kind: TypeAlias = Literal["widget", "html", "plain"]
 class View(Protocol):
     """One way to show a run.
 
+    Attributes:
+        picture: What is known of the run, as far as the events that `handle` had tell.
+
     Calls come one after the other: from the running cell's thread and, once the run goes on in the
     background, from another.
     """
+
+    picture: Picture
 
     def handle(self, event: Event) -> None:
         """Take an event in; cheap, draws nothing that `tick` could draw."""
@@ -89,15 +97,25 @@ class Controls(Protocol):
         ...
 
     def stacks(self) -> str:
-        """Return where every rank is; takes up to two seconds. It comes as an event as well."""
+        """Return where every rank is; takes up to two seconds."""
         ...
 
 
 class Blind:
-    """Shows nothing: what a run goes on with when its view has failed."""
+    """Shows nothing: what a run goes on with when its view has failed.
+
+    Args:
+        picture: Kept up for those who ask for numbers, now without output.
+    """
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
 
     def handle(self, event: Event) -> None:
-        """Do nothing."""
+        """Take an event in."""
+        if not isinstance(event, OutputChunk):
+            with contextlib.suppress(Exception):  # it may be what failed
+                self.picture.handle(event)
 
     def tick(self, now: float) -> None:
         """Do nothing."""

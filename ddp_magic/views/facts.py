@@ -33,10 +33,11 @@ _PRE = (
     "flex:none;margin:0;padding:0;font-family:monospace;font-size:12px;line-height:16px;"
     "overflow:visible;white-space:pre-wrap;overflow-wrap:anywhere"
 )
-_FROM_END = (  # a column that grows upwards shows its end first, without a script
-    "display:flex;flex-direction:column-reverse;max-height:320px;overflow:auto;"
-    "margin:4px 0 8px;padding:0 8px;border-left:2px solid #8b949e66"
+_AROUND = (
+    "max-height:320px;overflow:auto;margin:4px 0 8px;padding:0 8px;border-left:2px solid #8b949e66"
 )
+# a column that grows upwards shows its end first, without a script
+_FROM_END = ";display:flex;flex-direction:column-reverse"
 
 
 class Fact(NamedTuple):
@@ -90,19 +91,21 @@ def prose(text: str) -> str:
     return code(text, PROSE) if {"$", "\\"} & {*text} else escape.html(text)
 
 
-def details(summary: str, body: str, *, opened: bool) -> str:
+def details(summary: str, body: str, *, opened: bool, from_end: bool = True) -> str:
     """Return lines that can be folded; without lines the summary alone.
 
     Args:
         summary: Anybody's text.
         body: Their HTML.
         opened: Whether they are seen at first.
+        from_end: Whether one sees the last of many, and not the first.
     """
     if not body:
         return f"<div>{escape.html(summary)}</div>"
+    around = _AROUND + (_FROM_END if from_end else "")
     return (
         f"<details{' open' if opened else ''}><summary>{escape.html(summary)}</summary>"
-        f'<div style="{_FROM_END}" tabindex="0"><pre style="{_PRE}">{body}</pre></div></details>'
+        f'<div style="{around}" tabindex="0"><pre style="{_PRE}">{body}</pre></div></details>'
     )
 
 

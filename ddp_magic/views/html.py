@@ -32,7 +32,7 @@ class HtmlView:
     def __init__(self, display: Display, controls: Controls) -> None:
         self._display = display
         self._asking = Asking(controls)
-        self._picture = Picture()
+        self.picture = Picture()
         self._stacks = ""
         self._handle: Handle | None = None
         self._drawn = (-1, -1)
@@ -40,29 +40,29 @@ class HtmlView:
 
     def handle(self, event: Event) -> None:
         """Take an event in."""
-        self._picture.handle(event)
+        self.picture.handle(event)
 
     def tick(self, now: float) -> None:
         """Draw at most twice a second, and only where something changed."""
-        self._picture.settle(now)
-        versions = (self._picture.version, self._picture.output_version)
+        self.picture.settle(now)
+        versions = (self.picture.version, self.picture.output_version)
         wait = SECONDS_QUIET if versions == self._drawn else SECONDS_BETWEEN
         if now - self._drawn_at >= wait:
             self._drawn, self._drawn_at = versions, now
-            self._stacks = self._stacks if self._picture.stalled else ""
-            hint = stop(self._picture)
-            self._draw(record(self._picture, now, hint=hint, stacks=self._stacks))
+            self._stacks = self._stacks if self.picture.stalled else ""
+            hint = stop(self.picture)
+            self._draw(record(self.picture, now, hint=hint, stacks=self._stacks))
             # asked once that the run hangs has been drawn, and drawn soon: it takes a while
-            if answer := self._asking.look(self._picture.stalled):
+            if answer := self._asking.look(self.picture.stalled):
                 self._stacks, self._drawn = answer, (-1, -1)
 
     def close(self) -> None:
         """Draw the final record."""
-        self._draw(record(self._picture))
+        self._draw(record(self.picture))
 
     def bundle(self) -> dict[str, Any]:
         """Return the record as it is now."""
-        return dict(record(self._picture))
+        return dict(record(self.picture))
 
     def _draw(self, data: dict[str, str]) -> None:
         if self._handle is None:

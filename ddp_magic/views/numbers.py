@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.views import escape
 from ddp_magic.views.chart import Curve, chart, image, sparkline
+from ddp_magic.wording import volume
 
 if TYPE_CHECKING:
     from ddp_magic.metrics import Series
@@ -66,38 +67,26 @@ def devices(picture: Picture) -> list[str]:
     gpus: list[str] = []
     for gpu in picture.devices.gpus[:DEVICES]:
         busy = "" if gpu.busy is None else f", {100 * gpu.busy:.0f} % busy"
-        own = f", notebook {_bytes(gpu.kernel)}" if gpu.kernel else ""
-        gpus.append(f"{_short(gpu.label)} {_bytes(gpu.used)} of {_bytes(gpu.total)}{busy}{own}")
+        own = f", notebook {volume(gpu.kernel)}" if gpu.kernel else ""
+        name = escape.line(gpu.label.partition(" ")[0], 20)
+        gpus.append(f"{name} {volume(gpu.used)} of {volume(gpu.total)}{busy}{own}")
     workers = [
-        f"rank {worker.rank} {worker.cpu:.1f} cores, {_bytes(worker.memory)}"
+        f"rank {worker.rank} {worker.cpu:.1f} cores, {volume(worker.memory)}"
         for worker in picture.devices.workers[:DEVICES]
     ]
     return [*gpus, *workers]
 
 
-def peaks(picture: Picture) -> list[str]:
-    """Return the most memory that each GPU and each worker held."""
-    gpus = [
-        f"{_short(gpu.label)} {_bytes(gpu.used)} of {_bytes(gpu.total)}"
-        for gpu in picture.peaks.gpus.values()
-    ]
-    workers = [f"rank {w.rank} {_bytes(w.memory)}" for w in picture.peaks.workers.values()]
-    return [*gpus[:DEVICES], *workers[:DEVICES]]
+def peaks(picture: Picture) -> dict[str, str]:
+    """Return the most memory that each GPU and each worker held, in words."""
+    gpus = list(picture.peaks.gpus.values())[:DEVICES]
+    workers = list(picture.peaks.workers.values())[:DEVICES]
+    return {
+        escape.line(g.label.split(" ")[0], 20): f"{volume(g.used)} of {volume(g.total)}"
+        for g in gpus
+    } | {f"rank {w.rank}": volume(w.memory) for w in workers}
 
 
 def _curve(name: str, series: Series) -> Curve:
-    step = -(-len(series.x) // POINTS)
-    # counted from the end: the last point is the one that people look for
-    return Curve(name=name, x=series.x[::-step][::-1], y=series.y[::-step][::-1])
-
-
-def _short(label: str) -> str:
-    return escape.line(label.partition(" ")[0], 20)
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 999.5:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
+    x, y = series.few(POINTS)
+    return Curve(name=name, x=x, y=y)

@@ -16,7 +16,6 @@ from ddp_magic.events import (
     RunEnded,
     RunStarted,
     RunState,
-    StacksTaken,
     Stalled,
     StateChanged,
     WorkerExited,
@@ -50,7 +49,7 @@ class Picture:
         failed: Ranks that have failed in this attempt, not those that were ended with them.
         notices: The first ones and the last, `NOTICES` at most.
         ranks: The output of every rank that wrote something, and of the shown ones.
-        version: Rises with every change of what is above, but output, and of the last two.
+        version: Rises with every change of what is above, but output, and of `stalled`.
         output_version: Rises with every chunk of output.
         curves: The numbers that were reported.
         curves_version: Rises with every number.
@@ -61,7 +60,6 @@ class Picture:
         peaks: The most that the run took.
         devices_version: Rises with every sample.
         stalled: Why the run seems to hang, in words; empty where it goes on.
-        stacks: Where every rank was when somebody asked last; empty where nobody has.
     """
 
     def __init__(self) -> None:
@@ -86,7 +84,6 @@ class Picture:
         self.peaks = Peaks()
         self.devices_version = 0
         self.stalled = ""
-        self.stacks = ""
         self._settled = 0.0
 
     def handle(self, event: Event) -> None:
@@ -110,8 +107,6 @@ class Picture:
                 self._leave(event)
             case Stalled():
                 self.stalled = event.why
-            case StacksTaken():
-                self.stacks = event.text
             case RunEnded():
                 self.ended, self.state, self.reason, self.until = event, event.state, "", None
                 self.stalled = ""

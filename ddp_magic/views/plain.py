@@ -23,7 +23,7 @@ from ddp_magic.screen import Screen
 from ddp_magic.views import escape
 from ddp_magic.views.asking import Asking, parted
 from ddp_magic.views.inserted import Raw
-from ddp_magic.views.picture import SETTLE, duration, workers
+from ddp_magic.views.picture import SETTLE, Picture, duration, workers
 
 if TYPE_CHECKING:
     from ddp_magic.events import Event, Stream
@@ -74,6 +74,7 @@ class PlainView:
     def __init__(
         self, display: Display, controls: Controls, *, rank_prefix: bool | None = None
     ) -> None:
+        self.picture = Picture()
         self._display = display
         self._asking = Asking(controls)
         self._stalled = ("", 0.0)
@@ -88,6 +89,8 @@ class PlainView:
 
     def handle(self, event: Event) -> None:
         """Take an event in; what is said rarely is written at once."""
+        if not isinstance(event, OutputChunk):
+            self.picture.handle(event)
         match event:
             case RunStarted():
                 self._start(event)

@@ -66,9 +66,9 @@ def record(
 def _html(picture: Picture, now: float | None, meanwhile: Iterable[str]) -> str:
     parts = [f"<div>{_title_html(picture, now)}</div>", *meanwhile]
     parts += filter(None, map(fact_html, _facts(picture)))
-    peaks = numbers.peaks(picture) if picture.ended else []
+    held = [" ".join(item) for item in numbers.peaks(picture).items()] if picture.ended else []
     last = Fact("last", numbers.lasts(picture), 1000, CODE)
-    peak = Fact("peak memory", peaks, 500, PROSE, faint=True)
+    peak = Fact("peak memory", held, 500, PROSE, faint=True)
     parts += filter(None, [numbers.chart_html(picture), fact_html(last), fact_html(peak)])
     logs = ""
     if picture.started:

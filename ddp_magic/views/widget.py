@@ -95,14 +95,14 @@ class WidgetView:
 
     def __init__(self, display: Display, controls: Controls) -> None:
         self._lock = threading.RLock()  # a snapshot is made on the thread that it is asked on
-        self._picture = Picture()
-        self._feed = Feed(self._picture, self._before)
+        self.picture = Picture()
+        self._feed = Feed(self.picture, self._before)
         self._now = self._record_at = 0.0
         self._record_versions = (0, 0)
         self._record_class = f"ddp-magic-{secrets.token_hex(6)}"
         self._display = display
         self._panel = _Panel(self._record_class, self._snapshot)
-        self._requests = Requests(self._picture, self._feed, controls, self._panel.send)
+        self._requests = Requests(self.picture, self._feed, controls, self._panel.send)
         self._panel.on_msg(self._heard)
         self._record_output = display.show(self._live_record())
         self._panel_output = display.show(self._panel.bundle)
@@ -111,14 +111,14 @@ class WidgetView:
     def handle(self, event: Event) -> None:
         """Take an event in."""
         with self._lock:
-            self._picture.handle(event)
+            self.picture.handle(event)
             self._now = max(self._now, event.time)
 
     def tick(self, now: float) -> None:
         """Send what is new, as far as the page keeps up; refresh the record now and then."""
         with self._lock:
             self._now = now
-            self._picture.settle(now)
+            self.picture.settle(now)
             message = self._feed.message(now)
         if message is not None:
             self._panel.send(message)
@@ -126,10 +126,10 @@ class WidgetView:
 
     def close(self) -> None:
         """Put the final record in the place of the panel."""
-        if self._picture.curves.series:
-            WidgetView._before = self._picture.curves
+        if self.picture.curves.series:
+            WidgetView._before = self.picture.curves
         self._panel.send(self._snapshot())
-        self._record_output.update(record(self._picture))
+        self._record_output.update(record(self.picture))
         self._panel_output.update({"text/plain": ""})
         self._revival.update({"text/plain": ""})
         self._kept.append(self._panel)
@@ -139,11 +139,11 @@ class WidgetView:
     def bundle(self) -> dict[str, Any]:
         """Return the panel while it is live, then the record."""
         with self._lock:
-            data = record(self._picture)
-        return dict(data) if self._picture.ended else {**self._panel.bundle, **_text(data)}
+            data = record(self.picture)
+        return dict(data) if self.picture.ended else {**self._panel.bundle, **_text(data)}
 
     def _refresh_record(self, now: float) -> None:
-        versions = (self._picture.version, self._picture.output_version)
+        versions = (self.picture.version, self.picture.output_version)
         told = versions[0] == self._record_versions[0]
         wait = RECORD_PERIOD if told else NEWS_PERIOD
         if versions != self._record_versions and now - self._record_at >= wait:
@@ -155,7 +155,7 @@ class WidgetView:
             return self._feed.snapshot(self._now)
 
     def _live_record(self) -> dict[str, str]:
-        data = record(self._picture)
+        data = record(self.picture)
         hidden = f'<div class="{self._record_class}">{data["text/html"]}</div>'
         return {**data, "text/html": hidden}
 

@@ -6,7 +6,7 @@ offsets, because Python counts characters and JavaScript counts UTF-16 units.
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.sgr import PLAIN
@@ -95,13 +95,14 @@ def rank_news(rank: int, terminal: RankTerminal, since: int, limit: int) -> dict
     delta = terminal.delta(since, limit)
     live = _newest(delta.live, RANK_CHARACTERS // 4)
     lines = _newest(delta.lines, RANK_CHARACTERS)
-    times = _grouped(delta.times[len(delta.times) - len(lines) :])
+    times = _times(delta.lines[len(delta.lines) - len(lines) :])
     return {"r": rank, "end": terminal.total, "lines": lines, "times": times, "live": live}
 
 
-def _grouped(times: list[float]) -> list[tuple[int, float]]:
-    """Return equal neighbours as pairs of their count and the time."""
-    return [(len(list(same)), round(time, 3)) for time, same in groupby(times)]
+def _times(lines: list[Line]) -> list[tuple[int, float]]:
+    """Return how many lines have each time; a page sorts by them, so none goes back."""
+    rising = accumulate((line.time for line in lines), max)
+    return [(len([*same]), round(time, 3)) for time, same in groupby(rising)]
 
 
 def curve_news(name: str, series: Series, since: tuple[int, int]) -> dict[str, Any]:
