@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ddp_magic import devices, overrides, script
 from ddp_magic.collect import Collector, pitfalls
 from ddp_magic.errors import OptionError, PlaceError
+from ddp_magic.events import RunStarted
 from ddp_magic.nvml import Nvml
 from ddp_magic.options import check_ranks
 
@@ -50,6 +51,21 @@ class Prepared:
     stores: tuple[str, ...]
     definitions: Definitions
     shown: tuple[int, ...]
+
+    def begins(self, now: float) -> RunStarted:
+        """Return the event that the run begins with."""
+        return RunStarted(
+            time=now,
+            run_id=self.run.run_id,
+            label=self.cell.label,
+            world_size=self.placement.world_size,
+            devices=self.placement.labels,
+            overrides=tuple(b.shown for b in self.bound),
+            note=self.options.note,
+            log_dir=str(self.run.logs),
+            shown=self.shown,
+            name=self.options.name,
+        )
 
 
 def place(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic import alone, failure, interrupts, keeping, outcome
 from ddp_magic.drawing import Drawing
-from ddp_magic.events import RunStarted
 from ddp_magic.follow import Follower
 from ddp_magic.handle import RunHandle
 from ddp_magic.history.remember import writing
@@ -122,20 +121,7 @@ class Run(Standing):
     def _open_view(self) -> None:
         self.watchers = Watchers(self.plan.placement)
         self.drawing = Drawing(self.line.ui or self.shell.ui, self.shell, self)
-        self.drawing.show(
-            RunStarted(
-                time=self.started,
-                run_id=self.plan.run.run_id,
-                label=self.cell.label,
-                world_size=self.plan.placement.world_size,
-                devices=self.plan.placement.labels,
-                overrides=tuple(b.shown for b in self.plan.bound),
-                note=self.line.note,
-                log_dir=str(self.plan.run.logs),
-                shown=self.plan.shown,
-                name=self.line.name,
-            )
-        )
+        self.drawing.show(self.plan.begins(self.started))
         if self.line.background and not self._wanted_out:
             self.drawing.notice(_WAITS)
         for text in (*self.plan.placement.notices, *self.plan.definitions.notes):
