@@ -138,3 +138,10 @@ def test_submodules_that_were_imported_elsewhere_are_imported(kernel: KernelSide
     kernel.cells("import xml.etree.ElementTree", "import xml as x")
 
     assert kernel.rank("x.etree.ElementTree.fromstring('<a/>').tag").value == "a"
+
+
+def test_submodules_in_which_something_was_set_are_imported(kernel: KernelSide):
+    kernel.cells("import xml.dom.minidom\nxml.dom.minidom.Attr.extra = 42")
+
+    read = "from operator import attrgetter\nattrgetter('dom.minidom.Attr.extra')(xml)"
+    assert kernel.rank(read).value == 42

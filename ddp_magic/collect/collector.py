@@ -119,7 +119,7 @@ class Collector:
             classes=listing.classes,
             filenames=self._texts.filenames,
             flags=self._flags,
-            modules=(*self._modules, *held),
+            modules=(*self._modules, *self._state.modules, *held),
             path=tuple(search_path()),
             argv=self._argv,
             segments=tuple(emitter.segments.names),

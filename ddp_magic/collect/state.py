@@ -20,6 +20,7 @@ from ddp_magic.collect.imports import import_line
 from ddp_magic.collect.lines import refilled, taken
 from ddp_magic.collect.packages import STANDARD, is_used, with_own
 from ddp_magic.collect.private import keep_keys
+from ddp_magic.pickling.functions import Submodules
 from ddp_magic.pickling.objects import importable
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class State:
 
     Attributes:
         notes: What cannot go along.
+        modules: Submodules that what is emitted names, and that must be imported for it.
     """
 
     def __init__(
@@ -75,6 +77,8 @@ class State:
         self._late = {target for cell in again for target in cell.targets}
         self._late |= {call.function.rpartition(".")[0] for cell in again for call in cell.calls}
         self.notes: list[str] = []
+        self.modules: dict[str, None] = {}
+        self._submodules = Submodules()
 
     def emit(self, packages: set[str], *, early: bool = False) -> None:
         """Emit what belongs to packages that workers import (or to the standard library).
@@ -119,6 +123,10 @@ class State:
         if self._packages.get(_root(target)) not in used:
             return False
         self._done.add(key or target)
+        library = self._space[_root(target)]
+        if isinstance(library, ModuleType):
+            names = frozenset(re.findall(r"\w+", target))
+            self.modules |= dict.fromkeys(self._submodules.used(library.__name__, names))
         return True
 
     def _emit_target(self, target: str, label: str) -> None:
