@@ -9,7 +9,7 @@ import pytest
 from ddp_magic.events import Metrics, Notice, RunState, StateChanged
 from ddp_magic.metrics.series import LIMIT
 from ddp_magic.screen import LIVE_ROWS
-from ddp_magic.views.feed import ALL, SNAPSHOT_LINES, Feed
+from ddp_magic.views.feed import ALL, WHOLE_LINES, Feed
 from ddp_magic.views.pace import LINES, SILENT, SILENT_LINES, Pace
 from ddp_magic.views.picture import Picture
 from tests.display import ended, out, started
@@ -181,16 +181,41 @@ def test_a_rank_that_nobody_looks_at_is_sent_twice_a_second_and_less():
     assert len([m for m in messages for r in m["ranks"] if r["r"] == 1]) >= 39
 
 
-def test_a_page_that_falls_behind_gets_a_probe_every_five_seconds_until_it_answers():
+def test_a_page_that_falls_behind_is_asked_for_a_sign_of_life_until_it_gives_one():
     page = Page()
     page.wait(1, each=lambda: page.say("x\n"))
     page.answers = False
-    page.wait(4, each=lambda: page.say("x\n"))
-    assert len(page.wait(20, each=lambda: page.say("x\n"))) == 4
+    page.wait(3, each=lambda: page.say("x\n"))
+    assert not page.feed.behind
+    asked = page.wait(20, each=lambda: page.say("x\n"))
+    assert page.feed.behind
+    assert [m["ranks"] for m in asked[-2:]] == [[], []]
+    missed = page.picture.ranks[0].total
 
     page.answers = True
-    page.wait(5, each=lambda: page.say("x\n"))
+    page.feed.acknowledged = asked[-1]["n"]
+    [first] = page.wait(0.05)
+    assert not page.feed.behind
+    assert first["ranks"][0]["end"] == missed
+    assert len(first["ranks"][0]["lines"]) == LINES
     assert len(page.wait(2, each=lambda: page.say("x\n"))) >= 19
+
+
+def test_a_page_that_is_closed_for_an_hour_costs_nothing_and_misses_nothing_of_the_end():
+    page = Page()
+    page.wait(1)
+    page.answers = False
+    page.wait(4, each=lambda: page.say("x\n"))
+    sent = page.wait(3600, each=lambda: page.say("y\n"))
+    numbers(page, 1.0)
+    page.feed.asked = True
+    [answer] = page.wait(0.05)
+
+    assert sum(len(json.dumps(m)) for m in sent) < 150_000
+    assert page.now - T > 3600
+    assert len(sent) >= 3600 / 31, "the server's culler hears of the kernel"
+    assert len(lines([answer])) == WHOLE_LINES
+    assert answer["curves"][0]["y"] == [1]
 
 
 def test_a_page_that_never_answered_gets_little_after_a_minute():
@@ -214,7 +239,21 @@ def test_a_page_that_asks_gets_everything_at_once():
 
     assert answer["answer"] is True
     assert answer["facts"]["notices"] == [["told", False]]
-    assert lines([answer]) == [str(n) for n in range(500 - SNAPSHOT_LINES, 500)]
+    assert lines([answer]) == [str(n) for n in range(500)]
+    assert lines([page.feed.snapshot(page.now)]) == [str(n) for n in range(300, 500)]
+
+
+def test_what_a_page_gets_that_is_loaded_in_the_middle_is_bounded():
+    page = Page()
+    page.wait(1)
+    for rank in range(8):
+        page.say(f"{'x' * 300}\n" * 3000, rank)
+    page.feed.asked = True
+    [answer] = page.wait(0.05)
+
+    assert len(json.dumps(answer)) < 500_000
+    assert 500 < len(lines([answer])) < 600, "rank 0, which is shown"
+    assert 90 < len(lines([answer], 7)) < 110
 
 
 def test_the_end_of_a_run_is_in_its_facts():

@@ -23,6 +23,9 @@ CURVES_PERIOD = 0.5
 PULSE_PERIOD = 0.4
 """The same about progress and devices."""
 SNAPSHOT_LINES = 200
+WHOLE_LINES = 2000
+"""Of a rank that is looked at, for a page that is loaded in the middle: as many as pages keep."""
+WHOLE_CHARACTERS = 160_000
 ALL = -1
 """As a rank: all of them."""
 
@@ -43,6 +46,7 @@ class Feed:
         acknowledged: The number of the last message that the page said it has; 0 for none.
         asked: The page asked for everything.
         watched: The rank that the page looks at besides the shown ones; -1 for all.
+        behind: Whether the page, which answered once, does not any more.
     """
 
     def __init__(self, picture: Picture, before: Curves | None = None) -> None:
@@ -56,6 +60,7 @@ class Feed:
         self.acknowledged = 0
         self.asked = False
         self.watched: int | None = None
+        self.behind = False
         self._picture = picture
         self._pace: Pace | None = None
         self._number = 0
@@ -74,9 +79,10 @@ class Feed:
         pace = self._pace = self._pace or Pace(now)
         if self.acknowledged:
             pace.acknowledged(self.acknowledged)
+        self.behind = pace.behind(now)
         if self.asked:
             self.asked = False
-            message = {**self.snapshot(now), "answer": True}
+            message = {**self.snapshot(now, whole=True), "answer": True}
         else:
             allowance = pace.allowance(now)
             message = self._news(allowance, now) if allowance else None
@@ -86,10 +92,17 @@ class Feed:
             pace.sent(self._number, now)
         return message
 
-    def snapshot(self, now: float) -> dict[str, Any]:
-        """Return a message with everything, numbered by none: any page can begin with it."""
+    def snapshot(self, now: float, *, whole: bool = False) -> dict[str, Any]:
+        """Return a message with everything, numbered by none: any page can begin with it.
+
+        Args:
+            now: The time.
+            whole: Whether the page may have none of the output yet.
+        """
         ranks = [
-            rank_news(rank, terminal, 0, SNAPSHOT_LINES)
+            rank_news(rank, terminal, 0, WHOLE_LINES, WHOLE_CHARACTERS)
+            if whole and self._looked_at(rank)
+            else rank_news(rank, terminal, 0, SNAPSHOT_LINES)
             for rank, terminal in self._picture.ranks.items()
         ]
         return {
@@ -104,6 +117,8 @@ class Feed:
         }
 
     def _news(self, allowance: Allowance, now: float) -> dict[str, Any] | None:
+        if not allowance.lines:
+            return {"ranks": [], "facts": facts(self._picture, now)}
         message: dict[str, Any] = {"ranks": self._ranks(allowance.lines, now)}
         if self._facts_sent != self._picture.version or allowance.heartbeat:
             self._facts_sent = self._picture.version
@@ -146,11 +161,14 @@ class Feed:
             self._drawn[name] = _Drawn(series, series.thinned, len(series.x), series.count)
         return news
 
-    def _ranks(self, limit: int, now: float) -> list[dict[str, Any]]:
+    def _looked_at(self, rank: int) -> bool:
         shown = self._picture.started.shown if self._picture.started else ()
+        return rank in shown or self.watched in (rank, ALL)
+
+    def _ranks(self, limit: int, now: float) -> list[dict[str, Any]]:
         ranks: list[dict[str, Any]] = []
         for rank, terminal in self._picture.ranks.items():
-            looked_at = rank in shown or self.watched in (rank, ALL)
+            looked_at = self._looked_at(rank)
             if not looked_at and now - self._times.get(rank, 0.0) < OTHER_PERIOD:
                 continue
             most = limit if looked_at else min(limit, OTHER_LINES)

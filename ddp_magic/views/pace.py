@@ -13,6 +13,7 @@ LINES = 200
 BEHIND = 3.0
 """Seconds without an acknowledgement after which the page is behind."""
 PROBE_PERIOD = 5.0
+"""Seconds until such a page is asked for a sign of life; doubled with each, up to `HEARTBEAT`."""
 SILENT = 60.0
 """Seconds after which a page that never acknowledged gets little: the server keeps for a closed
 page whatever we send, without a bound."""
@@ -27,7 +28,7 @@ class Allowance:
     """What one message may carry.
 
     Attributes:
-        lines: Of one rank, at most.
+        lines: Of one rank, at most; 0 where only a sign of life is wanted.
         heartbeat: Whether to send also without news.
     """
 
@@ -46,13 +47,19 @@ class Pace:
         self._heard_at = now
         self._heard = False
         self._sent_at = now - HEARTBEAT
+        self._probe = PROBE_PERIOD
         self._waiting: deque[tuple[int, float]] = deque()
+
+    def behind(self, now: float) -> bool:
+        """Whether the page answered once and does not any more: it is closed, asleep or slow."""
+        waiting = self._waiting
+        return self._heard and bool(waiting) and now - waiting[0][1] > BEHIND
 
     def allowance(self, now: float) -> Allowance | None:
         """Return what may be sent now; None where it is not time yet."""
         period, lines = PERIOD, LINES
-        if self._heard and self._waiting and now - self._waiting[0][1] > BEHIND:
-            period = PROBE_PERIOD
+        if self.behind(now):
+            period, lines = self._probe, 0
         elif not self._heard and now - self._heard_at > SILENT:
             period, lines = SILENT_PERIOD, SILENT_LINES
         since = now - self._sent_at
@@ -61,6 +68,8 @@ class Pace:
     def sent(self, number: int, now: float) -> None:
         """Note that a message went."""
         self._sent_at = now
+        if self.behind(now):
+            self._probe = min(2 * self._probe, HEARTBEAT)
         self._waiting.append((number, now))
         if len(self._waiting) > 1000:  # nobody answers: the oldest tells how long
             del self._waiting[1]
@@ -70,3 +79,4 @@ class Pace:
         self._heard = True
         while self._waiting and self._waiting[0][0] <= number:
             self._waiting.popleft()
+            self._probe = PROBE_PERIOD

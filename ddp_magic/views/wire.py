@@ -90,11 +90,13 @@ def sample(devices: Devices) -> dict[str, Any]:
     }
 
 
-def rank_news(rank: int, terminal: RankTerminal, since: int, limit: int) -> dict[str, Any]:
+def rank_news(
+    rank: int, terminal: RankTerminal, since: int, limit: int, characters: int = RANK_CHARACTERS
+) -> dict[str, Any]:
     """Return what is new of a rank: its newest lines from `since` on, and its live lines."""
     delta = terminal.delta(since, limit)
     live = _newest(delta.live, RANK_CHARACTERS // 4)
-    lines = _newest(delta.lines, RANK_CHARACTERS)
+    lines = _newest(delta.lines, characters)
     times = _grouped(delta.times[len(delta.times) - len(lines) :])
     return {"r": rank, "end": terminal.total, "lines": lines, "times": times, "live": live}
 
