@@ -13,6 +13,7 @@ from IPython.core.completer import SimpleCompletion, completion_matcher
 from IPython.utils.PyColorize import theme_table
 
 from ddp_magic.between import Between
+from ddp_magic.channel import hear
 from ddp_magic.collect.cells import Cells
 from ddp_magic.collect.notebook import Cell
 from ddp_magic.line.whole import below, ddp_line, magic_first
@@ -177,6 +178,10 @@ class Shell:
         """Return Pygments' tokens in the colours of IPython's own theme."""
         theme = theme_table.get(self._shell.colors) or theme_table["nocolor"]
         return theme.format(list(tokens))
+
+    def hear(self, name: str, act: Callable[[object], None]) -> Callable[[], None] | None:
+        """Have a page's messages of this type reach us beside the cells; return what ends it."""
+        return hear(getattr(self._shell, "kernel", None), name, act)
 
     @property
     def is_terminal(self) -> bool:

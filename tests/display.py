@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.events import OutputChunk, RunEnded, RunStarted, RunState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["STACKS", "FakeControls", "FakeDisplay", "ended", "out", "started"]
 
@@ -38,7 +38,7 @@ class FakeHandle:
 class FakeDisplay:
     """Keeps outputs in `handles`, the notebook's ids in `replaced`, text in `out` and `err`.
 
-    What a terminal would get, text of both kinds, is in `tty`.
+    What a terminal would get, text of both kinds, is in `tty`; a page asks by `heard[type]`.
     """
 
     def __init__(self, *, is_terminal: bool = False) -> None:
@@ -46,6 +46,7 @@ class FakeDisplay:
         self.kernel_id = "5c8e-aa"
         self.handles: list[FakeHandle] = []
         self.replaced: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self.heard: dict[str, Callable[[object], None]] = {}
         self.out = self.err = self.tty = ""
 
     def show(
@@ -57,6 +58,14 @@ class FakeDisplay:
 
     def replace(self, name: str, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         self.replaced[name] = dict(data), dict(metadata)
+
+    def hear(self, name: str, act: Callable[[object], None]) -> Callable[[], None]:
+        self.heard[name] = act
+
+        def end() -> None:
+            self.heard.pop(name, None)
+
+        return end
 
     def write(self, text: str, *, stderr: bool = False) -> None:
         self.tty += text

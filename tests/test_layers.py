@@ -17,7 +17,7 @@ SHARED = {
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "alone", "between", "handle", "obeying", "origin", "standing",
+    "alone", "between", "channel", "handle", "obeying", "origin", "standing",
     "collect", "completion", "config", "devices", "displays", "drawing", "drift", "environment",
     "failure", "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
     "launch", "line", "magic", "metrics", "nvml",

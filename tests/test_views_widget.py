@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
@@ -73,6 +75,34 @@ def test_the_record_is_refreshed_every_ten_seconds_where_something_changed(view,
     assert len(display.handles[0].shown) == 1 + 1 + 3
 
 
+def test_a_page_that_is_closed_for_an_hour_costs_next_to_nothing(view, display, monkeypatch):
+    sent = []
+    monkeypatch.setattr(view._panel, "send", lambda message, *_: sent.append(message))
+
+    def go_on(first, last, *, answers=False):
+        for second in range(first, last):
+            view.handle(out(f"at {second}\n" * 20))
+            view.tick(1001.0 + second)
+            if answers:
+                heard(view, {"t": "ack", "n": view._feed._number})
+
+    go_on(0, 20, answers=True)
+    tracemalloc.start()
+    go_on(20, 200)
+    drawn, told = len(display.handles[0].shown), len(sent)
+    before = tracemalloc.get_traced_memory()[0]
+    go_on(200, 3600)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+
+    assert sum(len(json.dumps(message)) for message in sent[told:]) < 100_000
+    assert len(display.handles[0].shown) == drawn, "the record rests"
+    assert grown < 500_000
+    go_on(3600, 3603, answers=True)
+    assert len(display.handles[0].shown) > drawn
+    assert "at 3601\n" in display.handles[0].shown[-1]["text/plain"]
+
+
 def test_at_the_end_the_record_stands_alone(view, display):
     view.handle(out("last words"))
     view.handle(ended())
@@ -91,6 +121,31 @@ def test_the_state_is_made_when_it_is_asked_for(view):
 
     assert view._panel.get_state()["snapshot"]["ranks"][0]["live"] == ["later"]
     assert "snapshot" not in view._panel.get_state("record_class")
+
+
+def test_a_page_asks_beside_the_cells_where_it_is_heard(view, display, stops, monkeypatch):
+    assert view._panel.beside
+    display.heard[view._panel.record_class]({"t": "stop", "kill": False})
+    assert stops == ["stop"]
+    view._panel.close()
+    assert display.heard == {}
+
+    monkeypatch.setattr(FakeDisplay, "hear", lambda *_: None)
+    elsewhere = WidgetView(FakeDisplay(), FakeControls())
+    assert not elsewhere._panel.beside
+    elsewhere._panel.close()
+
+
+def test_a_page_that_missed_the_end_asks_for_the_record(view, display, monkeypatch):
+    sent = []
+    monkeypatch.setattr(view._requests, "_send", lambda message, _: sent.append(message))
+    heard(view, {"t": "record"})
+    assert sent == [], "there is none before the end"
+    view.handle(ended())
+    view.close()
+    heard(view, {"t": "record"})
+
+    assert sent == [{"record": display.handles[0].shown[-1]}]
 
 
 def test_stop_interrupts_and_a_second_one_kills(view, stops):

@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ddp_magic.events import Event
 
@@ -60,6 +60,14 @@ class Display(Protocol):
 
     def write(self, text: str, *, stderr: bool = False) -> None:
         """Write plain text as the cell's own print would."""
+        ...
+
+    def hear(self, name: str, act: Callable[[object], None]) -> Callable[[], None] | None:
+        """Have a page's messages of this type reach us while a cell runs, on another thread.
+
+        Returns:
+            What ends it; None where none would come before the cell's end.
+        """
         ...
 
     @property

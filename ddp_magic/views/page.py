@@ -8,7 +8,10 @@ from pathlib import Path
 __all__ = ["revive", "script", "style"]
 
 _PANEL = Path(__file__).parent / "panel"
-_SCRIPTS = ("page", "store", "lines", "output", "charts", "devices", "stop", "header", "panel")
+_SCRIPTS = (
+    "page", "ask", "store", "lines", "output", "charts", "devices", "stop", "header", "record",
+    "panel",
+)  # fmt: skip
 _STYLES = ("panel", "parts")
 _STRING = re.compile(r'("[^"]*"|`[^`]*`)')
 _SIGNS = re.compile(r" ?([=<>!&|?:,;{}()*]+) ?")

@@ -1,7 +1,8 @@
 """What a page may ask of a run, and who answers; kernel only.
 
-Requests arrive on another thread (a subshell of the kernel) or, in older kernels, only after the
-cell. Those that the feed obeys set flags that the next tick reads.
+Requests arrive on another thread: that of the kernel's control channel or, where a page has only
+the panel's comm, that of a subshell or, after the cell, the cell's own. Those that the feed obeys
+set flags that the next tick reads.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.events import RunState
 from ddp_magic.views import escape, logfile
+from ddp_magic.views.record import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +68,8 @@ class Requests:
                 self._controls.background()
             case {"t": "stacks"} if not self._picture.state.final:
                 self._send({"stacks": escape.plain(self._controls.stacks())}, [])
+            case {"t": "record"} if self._picture.state.final:
+                self._send({"record": record(self._picture)}, [])
             case _:
                 pass
 

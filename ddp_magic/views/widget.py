@@ -48,14 +48,28 @@ class _Panel(anywidget.AnyWidget):
     _esm = page.script()
     _css = page.style()
     record_class = traitlets.Unicode().tag(sync=True)
+    beside = traitlets.Bool().tag(sync=True)  # whether the page may ask by the control channel
     snapshot = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, record_class: str, snapshot: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        record_class: str,
+        snapshot: Callable[..., dict[str, Any]],
+        unheard: Callable[[], None] | None,
+    ) -> None:
+        """Open it.
+
+        Args:
+            record_class: Names the run on its page.
+            snapshot: Makes its state.
+            unheard: Ends the hearing of what the page asks beside the cells; None where it is not.
+        """
         self._make_snapshot = snapshot
-        super().__init__(record_class=record_class)
-        # ipykernel 7.4 hands a comm's messages to the shell that published on it last, which is
-        # busy with the cell (ipykernel/comm/comm.py); without its hook they stay in the page's
-        # own subshell, as in 7.0 to 7.3
+        self._unheard = unheard
+        super().__init__(record_class=record_class, beside=unheard is not None)
+        # for a page that asks by the comm: ipykernel 7.4 hands its messages to the shell that
+        # published on it last, which is busy with the cell (ipykernel/comm/comm.py); without its
+        # hook they stay in the page's own subshell, as in 7.0 to 7.3
         if hasattr(self.comm, "_reply_subshell_for"):
             setattr(self.comm, "_reply_subshell_for", None)  # noqa: B010
 
@@ -63,8 +77,14 @@ class _Panel(anywidget.AnyWidget):
         """Return the state with a snapshot made now; overrides ipywidgets."""
         state: dict[str, Any] = super().get_state(key, drop_defaults)
         if "snapshot" in state:
-            state["snapshot"] = self._make_snapshot()
+            state["snapshot"] = self._make_snapshot(whole=True)
         return state
+
+    def close(self) -> None:
+        """Close it for good."""
+        super().close()
+        if self._unheard is not None:
+            self._unheard()
 
     @property
     def bundle(self) -> dict[str, Any]:
@@ -101,7 +121,8 @@ class WidgetView:
         self._record_versions = (0, 0)
         self._record_class = f"ddp-magic-{secrets.token_hex(6)}"
         self._display = display
-        self._panel = _Panel(self._record_class, self._snapshot)
+        unheard = display.hear(self._record_class, self._asked)
+        self._panel = _Panel(self._record_class, self._snapshot, unheard)
         self._requests = Requests(self._picture, self._feed, controls, self._panel.send)
         self._panel.on_msg(self._heard)
         self._record_output = display.show(self._live_record())
@@ -143,6 +164,8 @@ class WidgetView:
         return dict(data) if self._picture.ended else {**self._panel.bundle, **_text(data)}
 
     def _refresh_record(self, now: float) -> None:
+        if self._feed.behind:  # a closed page: the server would keep every one of them for it
+            return
         versions = (self._picture.version, self._picture.output_version)
         told = versions[0] == self._record_versions[0]
         wait = RECORD_PERIOD if told else NEWS_PERIOD
@@ -150,9 +173,9 @@ class WidgetView:
             self._record_versions, self._record_at = versions, now
             self._record_output.update(self._live_record())
 
-    def _snapshot(self) -> dict[str, Any]:
+    def _snapshot(self, *, whole: bool = False) -> dict[str, Any]:
         with self._lock:
-            return self._feed.snapshot(self._now)
+            return self._feed.snapshot(self._now, whole=whole)
 
     def _live_record(self) -> dict[str, str]:
         data = record(self._picture)
@@ -160,5 +183,8 @@ class WidgetView:
         return {**data, "text/html": hidden}
 
     def _heard(self, _panel: object, message: object, _buffers: object) -> None:
-        """Take a message of the page in."""
+        """Take a message of the panel's comm in."""
+        self._asked(message)
+
+    def _asked(self, message: object) -> None:
         self._requests.take(message)

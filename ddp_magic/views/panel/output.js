@@ -151,7 +151,7 @@ function createTools(model, store, selected, panes, say) {
     };
     if (rank !== ALL) {
       store.listeners.add(heard);
-      model.send({ t: "log", r: rank });
+      ask(model, { t: "log", r: rank });
     }
   };
   const whole = button("ddp-quiet", "download", "", download);

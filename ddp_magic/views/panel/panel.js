@@ -45,6 +45,7 @@ function createNotice() {
 
 function initialize({ model }) {
   const store = storeOf(model);
+  keepRecord(model, store);
   return () => {
     store.close();
     stores.delete(model.get("record_class"));
@@ -62,7 +63,7 @@ function render({ model, el }) {
   const selected = () => chosen ?? store.facts.shown ?? [0];
   const select = (rank) => {
     chosen = [rank];
-    model.send({ t: "watch", r: rank });
+    ask(model, { t: "watch", r: rank });
     schedule();
   };
   const notice = createNotice();

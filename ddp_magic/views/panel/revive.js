@@ -1,5 +1,6 @@
 // Shows a run again on a page that was reloaded in the middle of it. Runs from a saved output: the
-// page's own widgets stay "Loading widget…" while the cell keeps the kernel's main shell busy.
+// page's own widgets stay "Loading widget…" while the cell keeps the kernel's main shell busy. It
+// hears the panel's comm, and asks by the control channel as the panel does (ask.js).
 
 async function revive({ name, comm, kernel, code, style }) {
   const PATIENCE = 3000; // for a panel of the page's own
@@ -25,15 +26,14 @@ async function revive({ name, comm, kernel, code, style }) {
   address.protocol = address.protocol.replace("http", "ws");
   if (config.token) address.searchParams.set("token", config.token);
   const socket = new WebSocket(address);
-  let subshell = null;
   let count = 0;
-  const send = (channel, type, content) => {
+  const send = (content) => {
     const header = {
-      msg_id: `${session}-${(count += 1)}`, msg_type: type, session, username: "", version: "5.4",
-      date: new Date().toISOString(), subshell_id: channel === "shell" ? subshell : undefined,
+      msg_id: `${session}-${(count += 1)}`, msg_type: name, session, username: "", version: "5.4",
+      date: new Date().toISOString(),
     };
     if (socket.readyState === WebSocket.OPEN) {
-      socket.send(JSON.stringify({ channel, header, parent_header: {}, metadata: {}, content, buffers: [] }));
+      socket.send(JSON.stringify({ channel: "control", header, parent_header: {}, metadata: {}, content, buffers: [] }));
     }
   };
   const hears = new Set();
@@ -41,7 +41,7 @@ async function revive({ name, comm, kernel, code, style }) {
     get: (key) => ({ record_class: name, snapshot: {} })[key],
     on: (_, hear) => hears.add(hear),
     off: (_, hear) => hears.delete(hear),
-    send: (content) => subshell && send("shell", "comm_msg", { comm_id: comm, data: { method: "custom", content } }),
+    send,
     widget_manager: { kernel: { interrupt: () => fetch(`${api}/interrupt`, { method: "POST", headers }) } },
   };
   let leave = null;
@@ -57,15 +57,12 @@ async function revive({ name, comm, kernel, code, style }) {
     const ends = [panel.initialize({ model }), panel.render({ model, el: place })];
     leave = () => ends.forEach((end) => end());
   };
-  socket.onopen = () => send("control", "create_subshell_request", {});
+  socket.onopen = () => send({ t: "hello" });
   socket.onmessage = async ({ data }) => {
     if (typeof data !== "string") return;
     const message = JSON.parse(data);
     const { msg_type: type, content } = message;
-    if (type === "create_subshell_reply" && message.parent_header?.session === session) {
-      subshell = content.subshell_id ?? null;
-      model.send({ t: "hello" });
-    } else if (type === "comm_msg" && content.comm_id === comm && content.data?.method === "custom") {
+    if (type === "comm_msg" && content.comm_id === comm && content.data?.method === "custom") {
       if (!leave) await draw();
       for (const hear of hears) hear(content.data.content, []);
     }
@@ -75,7 +72,6 @@ async function revive({ name, comm, kernel, code, style }) {
     const silent = !leave && performance.now() - begun > SILENCE; // another run of the same kernel
     if (root.isConnected && !live() && !silent && socket.readyState <= WebSocket.OPEN) return;
     clearInterval(watch);
-    if (subshell) send("control", "delete_subshell_request", { subshell_id: subshell });
     socket.close();
     if (live()) {
       leave?.();

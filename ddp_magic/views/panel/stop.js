@@ -29,17 +29,17 @@ function createControls(model, store, say) {
     const kill = store.facts.state === "stopping";
     store.stopHeard = false;
     say(kill ? "Killing …" : "Stopping …");
-    model.send({ t: "stop", kill });
+    ask(model, { t: "stop", kill });
     setTimeout(unheard, STOP_PATIENCE, kill);
   });
   const longer = button("ddp-longer", "Wait longer", `Give the workers ${LONGER} seconds more before they are killed`, () =>
-    model.send({ t: "extend", s: LONGER }),
+    ask(model, { t: "extend", s: LONGER }),
   );
   const stacks = button("ddp-quiet", "stacks", "Show where every rank is", () => {
-    model.send({ t: "stacks" });
+    ask(model, { t: "stacks" });
     setTimeout(() => store.stacks || store.answered || say("The kernel does not answer while the cell runs."), 3000);
   });
-  const free = button("ddp-quiet", "to background", "Let the run go on and free the notebook", () => model.send({ t: "background" }));
+  const free = button("ddp-quiet", "to background", "Let the run go on and free the notebook", () => ask(model, { t: "background" }));
   node.append(stacks, free, longer, stop);
 
   const draw = ({ state, final, stalled, can = [] }) => {

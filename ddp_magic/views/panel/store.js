@@ -21,13 +21,13 @@ function createStore(model) {
   const ack = () => {
     ackTimer = 0;
     ackAt = performance.now();
-    model.send({ t: "ack", n: seen });
+    ask(model, { t: "ack", n: seen });
   };
-  // A kernel without subshells reads nothing while the cell runs: what it has not answered is not
-  // followed by acks, which would only queue up behind the cell.
+  // A kernel that hears only the comm, and that after the cell, has acks queue up behind the cell:
+  // so none follow what it has not answered.
   const hello = () => {
     if (store.answered || store.facts.final) return;
-    model.send({ t: "hello" });
+    ask(model, { t: "hello" });
     helloWait = Math.min(2 * helloWait, 60_000);
     helloTimer = setTimeout(hello, helloWait);
   };
