@@ -23,6 +23,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from tests.kernels import python_path
+
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
@@ -138,10 +140,11 @@ class Notebook:
         nbformat.validate(notebook)
         return notebook
 
-    def close(self) -> None:
-        """Shut the kernel down and close the page, without saving."""
+    def close(self, *, shutdown: bool = True) -> None:
+        """Close the page without saving, and shut the kernel down."""
         with contextlib.suppress(Exception):
-            self.kernel("kernel.shutdown()")
+            if shutdown:
+                self.kernel("kernel.shutdown()")
         self.page.context.close()
 
 
@@ -153,15 +156,30 @@ class Jupyter:
     root: Path
     browser: Browser
 
-    def write(self, cells: Sequence[str]) -> Path:
-        """Write a new notebook with these cells."""
+    def write(self, cells: Sequence[str], version: str = "") -> Path:
+        """Write a new notebook with these cells, for the kernel of a release of ipykernel."""
         path = self.root / f"test-{time.monotonic_ns()}.ipynb"
-        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        name = self._kernel(version) if version else "python3"
+        kernel = {"name": name, "display_name": name, "language": "python"}
         notebook = new_notebook(
             cells=[new_code_cell(cell) for cell in cells], metadata={"kernelspec": kernel}
         )
         nbformat.write(notebook, path)
         return path
+
+    def _kernel(self, version: str) -> str:
+        """Return the name of a kernel of this release, which the server has from now on."""
+        name = f"ipykernel-{version}"
+        folder = self.root.parent / "data" / "kernels" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": name,
+            "language": "python",
+            "env": {"PYTHONPATH": python_path(version)},
+        }
+        (folder / "kernel.json").write_text(json.dumps(facts))
+        return name
 
     def open(
         self,
@@ -170,9 +188,13 @@ class Jupyter:
         app: Literal["lab", "notebook"] = "lab",
         dark: bool = False,
         scale: float = 1,
+        version: str = "",
     ) -> Notebook:
-        """Open a notebook: new, with these cells, or the file; return when its kernel is idle."""
-        path = source if isinstance(source, Path) else self.write(source)
+        """Open a notebook: new, with these cells, or the file.
+
+        Returns when its kernel is idle; a file's may be busy with a cell of another page.
+        """
+        path = source if isinstance(source, Path) else self.write(source, version)
         viewport = {"width": 1100, "height": 900}
         context = self.browser.new_context(viewport=viewport, device_scale_factor=scale)
         notebook = Notebook(context.new_page(), path)
@@ -182,9 +204,10 @@ class Jupyter:
         workspace = f"lab/workspaces/w{time.monotonic_ns()}/tree" if app == "lab" else "notebooks"
         page.goto(f"{self.url}/{workspace}/{path.name}")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
-        page.wait_for_function(
-            f"() => {_WIDGET}?.sessionContext?.session?.kernel?.status === 'idle'"
-        )
+        if source is not path:
+            page.wait_for_function(
+                f"() => {_WIDGET}?.sessionContext?.session?.kernel?.status === 'idle'"
+            )
         if dark:
             page.evaluate(
                 "() => window.jupyterapp.commands.execute("

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from ddp_magic.processes import marked, wait_gone
-from tests.kernels import Kernel, kernel
+from tests.kernels import Front, kernel
 from tests.notebook import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [pytest.mark.kernel, pytest.mark.workers]
@@ -35,67 +33,26 @@ answer = 42
 """
 
 
-class Front:
-    """A kernel whose every message is kept."""
-
-    def __init__(self, made: Kernel, place: Path) -> None:
-        self.kernel = made
-        self.place = place
-        self.messages: list[dict[str, Any]] = []
-        made.page = True
-
-    def cell(self, name: str, options: str = "", last: float = 0) -> str:
-        return CELL.format(name=name, options=options, place=str(self.place), last=last)
-
-    def run(self, code: str) -> str:
-        """Run a cell and return its request."""
-        request = self.kernel.start(code)
-        self.until(lambda: self.has(request, "status", execution_state="idle"))
-        return request
-
-    def until(self, condition: Callable[[], object]) -> None:
-        """Take messages in until a condition holds."""
-        end = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < end, [m["content"] for m in self.messages][-5:]
-            while self.kernel.client.iopub_channel.msg_ready():
-                self.messages.append(self.kernel.client.get_iopub_msg(timeout=1))
-            time.sleep(0.01)
-
-    def of(self, request: str, kind: str) -> list[dict[str, Any]]:
-        """Return the contents of a cell's messages of a kind."""
-        return [
-            m["content"]
-            for m in self.messages
-            if m["msg_type"] == kind and m["parent_header"].get("msg_id") == request
-        ]
-
-    def has(self, request: str, kind: str, **content: Any) -> bool:
-        return any(content.items() <= found.items() for found in self.of(request, kind))
-
-    def shown(self, request: str) -> str:
-        """Return all text that has landed in a cell."""
-        kinds = ("stream", "display_data", "update_display_data", "execute_result")
-        found = [c for kind in kinds for c in self.of(request, kind)]
-        return "".join(c.get("text", "") + c.get("data", {}).get("text/plain", "") for c in found)
-
-
 @pytest.fixture
-def front(tmp_path):
+def front():
     with kernel() as made:
         made.run("%load_ext ddp_magic")
-        yield Front(made, tmp_path)
+        yield Front(made)
 
 
-def test_what_a_run_shows_lands_in_the_cell_that_started_it(front):
+def cell(place: Path, name: str, options: str = "", last: float = 0) -> str:
+    return CELL.format(name=name, options=options, place=str(place), last=last)
+
+
+def test_what_a_run_shows_lands_in_the_cell_that_started_it(front, tmp_path):
     kinds = ["plain", "html", "widget"]
-    cells = {kind: front.run(front.cell(kind, f"-o answer --ui {kind}")) for kind in kinds}
-    until(lambda: all((front.place / f"began.{kind}").exists() for kind in kinds))
+    cells = {kind: front.run(cell(tmp_path, kind, f"-o answer --ui {kind}")) for kind in kinds}
+    until(lambda: all((tmp_path / f"began.{kind}").exists() for kind in kinds))
     again = front.run("Out[3]")
     later = front.run("import ddp_magic.origin as o; o._BEAT = 0.1; print('later')")
     beats = len(front.of(cells["plain"], "update_display_data"))
     front.until(lambda: len(front.of(cells["plain"], "update_display_data")) > beats)
-    (front.place / "go").touch()
+    (tmp_path / "go").touch()
     for request in cells.values():
         front.until(lambda r=request: "succeeded in" in front.shown(r))
     waited = front.run("await Out[2]; Out[3].wait(), Out[4].wait(), answer")
@@ -122,11 +79,11 @@ def test_a_failure_is_shown_below_the_record_of_its_cell(front):
 
 @pytest.mark.parametrize("how", ["kill", "restart"])
 def test_nothing_of_several_runs_outlives_the_kernel_and_each_gets_its_second(
-    front, nothing_left, how
+    front, tmp_path, nothing_left, how
 ):
     for name in ("one", "two"):
-        front.run(front.cell(name, "--ui plain", last=0.5 if name == "two" else 0))
-        until((front.place / f"began.{name}").exists)
+        front.run(cell(tmp_path, name, "--ui plain", last=0.5 if name == "two" else 0))
+        until((tmp_path / f"began.{name}").exists)
     pids = marked(nothing_left)
     if how == "kill":
         os.kill(front.kernel.pid, signal.SIGKILL)
@@ -136,8 +93,8 @@ def test_nothing_of_several_runs_outlives_the_kernel_and_each_gets_its_second(
     assert len(pids) >= 6
     assert wait_gone(pids, 10) == []
     until(lambda: not [*nothing_left.glob("ddp_magic-*")], 10)
-    assert (front.place / "left.one").exists()
-    assert (front.place / "left.two").exists()
+    assert (tmp_path / "left.one").exists()
+    assert (tmp_path / "left.two").exists()
 
 
 def test_without_a_page_the_cell_waits_and_says_so_and_the_cells_below_are_the_same(tmp_path):

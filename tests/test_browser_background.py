@@ -1,10 +1,11 @@
-"""Runs that go on without their cell, on a real page of JupyterLab."""
+"""Runs that go on without their cell, on real pages of JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.browser import jupyter
+from tests.kernels import VIEW
 
 pytestmark = [pytest.mark.browser, pytest.mark.workers]
 
@@ -19,25 +20,54 @@ finally:
     answer = 42
 """.lstrip()
 
+LOAD = """
+%load_ext ddp_magic
+from ddp_magic import sampler, stall
+vars(stall).update(QUIET=1.0, FIRST=1.0, WINDOW=4.0)
+vars(sampler).update(_SHARE=1.0)  # a sample every second
+lr = 0.1
+"""
+SEVEN = """
+%%ddp --nproc 1 --background -o answer lr=0.05  # by hand
+import os, time
+import ddp_magic
+from IPython.display import HTML
+for step in range(30):
+    ddp_magic.log(step=step, loss=1 / (1 + step), acc=step / 30)
+print("\\x1b[32mit began\\x1b[0m with", lr)
+display(HTML("<b>a table</b>"))
+def waits():
+    while not os.path.exists("never"): time.sleep(0.05)
+try:
+    waits()
+finally:
+    answer = 42
+""".lstrip()
+
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    with jupyter(tmp_path_factory.mktemp("jupyter")) as server:
-        notebook = server.open(
-            [
-                "%load_ext ddp_magic\nimport ddp_magic.origin\nddp_magic.origin._BEAT = 0.5",
-                TRAIN.format(options="", go="first"),
-                "run = _\nprint('free again')",
-                "run",
-                "open('first', 'w').close()\nrun.wait(), answer",
-                TRAIN.format(options="--background", go="second"),
-                "run = Out[6]",
-                "run.wait()",
-            ]
-        )
-        notebook.run(0)
-        yield notebook
-        notebook.close()
+def server(tmp_path_factory):
+    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lab(server):
+    notebook = server.open(
+        [
+            "%load_ext ddp_magic\nimport ddp_magic.origin\nddp_magic.origin._BEAT = 0.5",
+            TRAIN.format(options="", go="first"),
+            "run = _\nprint('free again')",
+            "run",
+            "open('first', 'w').close()\nrun.wait(), answer",
+            TRAIN.format(options="--background", go="second"),
+            "run = Out[6]",
+            "run.wait()",
+        ]
+    )
+    notebook.run(0)
+    yield notebook
+    notebook.close()
 
 
 def test_a_cell_that_blocks_is_freed_and_its_panel_goes_on(lab):
@@ -70,3 +100,53 @@ def test_a_background_run_is_stopped_by_its_panel(lab):
     assert "'stopped'" in lab.run(7).inner_text()
     assert output.get_by_text("The run was stopped: interrupted.").count() == 1
     assert lab.problems == []
+
+
+def test_notebook_7_has_all_of_it_on_two_pages_and_in_the_record(server):
+    notebook = server.open([LOAD, SEVEN, "run = _\nrun", "run.wait(), answer"], app="notebook")
+    notebook.run(0)
+    output = notebook.run(1)
+    panel = output.locator(".ddp-magic")
+    panel.locator(".ddp-body", has_text="it began with 0.05").wait_for()
+    assert panel.locator(".ddp-override").all_inner_texts() == ["lr=0.05 → lr"]
+    panel.locator(".ddp-chart").nth(1).wait_for()
+    assert panel.locator(".ddp-key").inner_text() == "loss 0.03333"
+    panel.locator(".ddp-device").first.wait_for()
+    output.get_by_text("a table").wait_for()
+    assert panel.get_by_role("button", name="to background").is_hidden()
+
+    panel.get_by_text("No rank has printed or logged for").wait_for()
+    panel.get_by_role("button", name="stacks").click()
+    panel.locator(".ddp-stacks-text", has_text="in waits").wait_for()
+    panel.get_by_role("button", name="Close the stacks").click()
+
+    handle = notebook.run(2).locator(".ddp-magic")
+    handle.locator(".ddp-body", has_text="it began with 0.05").wait_for()
+    notebook.save()
+    other = server.open(notebook.path, app="notebook")
+    own = ".jp-OutputArea-child:not(:has(script)) > .jp-OutputArea-output .ddp-magic"
+    there = other.output(1).locator(own)
+    there.locator(".ddp-body", has_text="it began with 0.05").wait_for()
+    there.locator(".ddp-chart").nth(1).wait_for()
+    # a page that is slow to draw its own has the one of the script for a moment
+    other.output(1).locator("[class$=-revive] .ddp-magic").wait_for(state="detached")
+    assert there.count() == 1
+    there.get_by_role("button", name="Stop").click()
+
+    for page in (notebook, other):
+        record = page.output(1).locator(".jp-RenderedHTML").first
+        record.get_by_text("stopped", exact=True).wait_for()
+        page.page.locator(".ddp-magic").first.wait_for(state="detached")
+        assert record.locator("img").count() == 1, "the curves"
+    assert "('stopped', 42)" in notebook.run(3).inner_text()
+    saved = notebook.save()
+    assert "widgets" not in saved.metadata
+    assert not [o for cell in saved.cells for o in cell.outputs if VIEW in o.get("data", {})]
+    assert notebook.problems == other.problems == []
+
+    notebook.page.reload()
+    again = notebook.output(2).locator(".jp-RenderedHTML").first
+    again.get_by_text("stopped", exact=True).wait_for()
+    assert notebook.page.locator(".ddp-magic").count() == 0
+    other.close(shutdown=False)
+    notebook.close()

@@ -145,9 +145,9 @@ def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
     assert "of 100,000 lines" in output.locator(".jp-RenderedHTML summary").first.inner_text()
 
 
-@pytest.mark.parametrize("app", ["lab", "notebook"])
-def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(server, app):
-    notebook = server.open([PREPARE, LIVE.format(go="never")], app=app)
+def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(server):
+    # JupyterLab in test_browser_kernels.py
+    notebook = server.open([PREPARE, LIVE.format(go="never")], app="notebook")
     notebook.run(0)
     output = notebook.run(1, wait=False)
     panel = output.locator(".ddp-magic")
@@ -169,8 +169,9 @@ def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(server
 
 
 @pytest.mark.parametrize("app", ["lab", "notebook"])
-def test_without_subshells_stop_interrupts_the_kernel(server, app):
-    notebook = server.open([PREPARE, STOP], app=app)
+def test_where_no_message_reaches_the_run_stop_interrupts_the_kernel(server, app):
+    deaf = "\nimport ddp_magic.shell\nddp_magic.shell.hear = lambda *_: None"
+    notebook = server.open([PREPARE + deaf, STOP], app=app)
     notebook.kernel("kernel.commsOverSubshells = 'disabled'")
     notebook.run(0)
     output = notebook.run(1, wait=False)
