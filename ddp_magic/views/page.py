@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 from pathlib import Path
 
-__all__ = ["revive", "script", "style"]
+__all__ = ["module", "revive", "script", "style"]
 
 _PANEL = Path(__file__).parent / "panel"
 _SCRIPTS = (
@@ -13,17 +15,31 @@ _SCRIPTS = (
     "panel",
 )  # fmt: skip
 _STYLES = ("panel", "parts")
+_UNPACK = """
+const packed = Uint8Array.from(atob("%s"), (letter) => letter.charCodeAt(0));
+const text = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+const code = new Blob([await new Response(text).text()], { type: "text/javascript" });
+const address = URL.createObjectURL(code);
+export default (await import(address)).default;
+URL.revokeObjectURL(address);
+"""
 _STRING = re.compile(r'("[^"]*"|`[^`]*`)')
 _SIGNS = re.compile(r" ?([=<>!&|?:,;{}()*]+) ?")
 """What needs no space beside it; a sum does (``a - -b``)."""
 
 
-def script() -> str:
-    """Return the anywidget module.
+def module() -> str:
+    """Return the anywidget module as a page gets it: `script`, packed, and what unpacks it.
 
-    It goes to the page with every run, so the lines lose their indent, comments, and the spaces
-    beside signs.
+    It goes there with every run, and as long as that lasts it is in the saved notebook too. Every
+    browser that JupyterLab 4 supports can unpack it.
     """
+    packed = gzip.compress(script().encode(), mtime=0)
+    return _UNPACK % base64.b64encode(packed).decode()
+
+
+def script() -> str:
+    """Return the panel's code; its lines lose their indent, comments, and spaces beside signs."""
     return "\n".join(map(_tight, _bare(_SCRIPTS, ".js")))
 
 

@@ -28,7 +28,7 @@ def revival(name: str, comm: str, kernel: str) -> dict[str, str]:
         "name": name,
         "comm": comm,
         "kernel": kernel,
-        "code": page.script(),
+        "code": page.module(),
         "style": page.style(),
     }
     # in a script element only "<" can end it early

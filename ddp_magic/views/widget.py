@@ -45,7 +45,7 @@ draw its end (a closed one is "model not found")."""
 class _Panel(anywidget.AnyWidget):
     """The widget; its state is made when a page asks for it, so that it costs nothing before."""
 
-    _esm = page.script()
+    _esm = page.module()
     _css = page.style()
     record_class = traitlets.Unicode().tag(sync=True)
     beside = traitlets.Bool().tag(sync=True)  # whether the page may ask by the control channel
