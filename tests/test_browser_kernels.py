@@ -92,6 +92,13 @@ def test_a_run_is_stopped_by_its_page_and_by_one_that_is_opened_in_the_middle(se
     text = kept(notebook, 2)
     assert text.startswith("%%ddp run-3 stopped")
     assert "meanwhile 499" in text
+
+    panel = notebook.run(2, wait=False).locator(".ddp-magic")
+    panel.get_by_text("meanwhile 499").wait_for()
+    notebook.kernel("kernel.restart()")
+    panel.get_by_text("The kernel has ended, and the run with it.").wait_for()
+    panel.locator(".ddp-state", has_text="failed").wait_for()
+    assert panel.get_by_role("button", name="Stop").is_hidden()
     assert notebook.problems == []
     notebook.close()
     (server.root / "closed").unlink()

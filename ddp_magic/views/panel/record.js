@@ -40,7 +40,7 @@ function keepRecord(model, store) {
   const watch = () => {
     if (!store.facts.final) return;
     store.views.delete(watch);
-    setTimeout(look, RECORD_PATIENCE);
+    if (!store.lost) setTimeout(look, RECORD_PATIENCE);
   };
   store.views.add(watch);
   watch();

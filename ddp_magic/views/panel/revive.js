@@ -5,6 +5,7 @@
 async function revive({ name, comm, kernel, code, style }) {
   const PATIENCE = 3000; // for a panel of the page's own
   const SILENCE = 75_000; // a run that goes on says something every 30 s
+  const ENDS = ["starting", "restarting", "dead"]; // of the kernel that another page restarts, too
   const root = document.querySelector(`.${name}-revive`);
   const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "null");
   const live = () => [...document.querySelectorAll(`[data-run="${name}"]`)].some((panel) => !root.contains(panel));
@@ -37,12 +38,15 @@ async function revive({ name, comm, kernel, code, style }) {
     }
   };
   const hears = new Set();
+  const ends = new Set();
+  const signal = { connect: (hear) => ends.add(hear), disconnect: (hear) => ends.delete(hear) };
+  const interrupt = () => fetch(`${api}/interrupt`, { method: "POST", headers });
   const model = {
     get: (key) => ({ record_class: name, snapshot: {} })[key],
     on: (_, hear) => hears.add(hear),
     off: (_, hear) => hears.delete(hear),
     send,
-    widget_manager: { kernel: { interrupt: () => fetch(`${api}/interrupt`, { method: "POST", headers }) } },
+    widget_manager: { kernel: { interrupt, statusChanged: signal } },
   };
   let leave = null;
   const draw = async () => {
@@ -54,8 +58,8 @@ async function revive({ name, comm, kernel, code, style }) {
       .jp-OutputArea-child:has(.${name}) + .jp-OutputArea-child:not(:has(.ddp-magic)) { display: none }`;
     const place = document.createElement("div");
     root.replaceChildren(sheet, place);
-    const ends = [panel.initialize({ model }), panel.render({ model, el: place })];
-    leave = () => ends.forEach((end) => end());
+    const undo = [panel.initialize({ model }), panel.render({ model, el: place })];
+    leave = () => undo.forEach((each) => each());
   };
   socket.onopen = () => send({ t: "hello" });
   socket.onmessage = async ({ data }) => {
@@ -65,6 +69,8 @@ async function revive({ name, comm, kernel, code, style }) {
     if (type === "comm_msg" && content.comm_id === comm && content.data?.method === "custom") {
       if (!leave) await draw();
       for (const hear of hears) hear(content.data.content, []);
+    } else if (type === "shutdown_reply" || ENDS.includes(content?.execution_state)) {
+      for (const hear of ends) hear(null, "dead");
     }
   };
   const begun = performance.now();

@@ -11,6 +11,7 @@ function createStore(model) {
   const store = {
     facts: {}, pulse: {}, stacks: "", ranks: new Map(), all: null, curves: new Map(), ghosts: new Map(),
     samples: [], views: new Set(), listeners: new Set(), zero: 0, stopHeard: false, answered: false,
+    lost: false,
   };
   let seen = 0;
   let ackAt = 0;
@@ -43,6 +44,16 @@ function createStore(model) {
     for (const listener of [...store.listeners]) listener(message, buffers);
     take(store, message);
   };
+  // a kernel that ends takes its runs along, and nobody tells the page of those
+  const kernelIs = (_, status) => {
+    if (store.facts.final || !["restarting", "autorestarting", "dead"].includes(status)) return;
+    store.lost = true;
+    const elapsed = (performance.now() - store.zero) / 1000;
+    const reason = "The kernel has ended, and the run with it.";
+    take(store, { facts: { ...store.facts, state: "failed", final: true, stalled: "", grace: null, reason, elapsed } });
+  };
+  const signal = model.widget_manager?.kernel?.statusChanged;
+  signal?.connect(kernelIs);
   take(store, model.get("snapshot") ?? {});
   model.on("msg:custom", heard);
   hello();
@@ -50,6 +61,7 @@ function createStore(model) {
     clearTimeout(ackTimer);
     clearTimeout(helloTimer);
     model.off("msg:custom", heard);
+    signal?.disconnect(kernelIs);
   };
   return store;
 }
