@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Guard", "LaunchSpec", "said"]
 
 _PACKAGE = Path(__file__).parent
+_AGENT = _PACKAGE / "agent.py"
 _OBEYS_WITHIN = 15.0
 """Seconds that a guard gets to kill everything before we do it, and it, ourselves."""
 _TOGETHER = 0.2
@@ -75,7 +76,7 @@ class LaunchSpec:
                 os.mkfifo(run.hand_over(rank), 0o600)
         os.mkfifo(run.news, 0o600)
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
-        agent = [sys.executable, *flags, str(_PACKAGE / "agent.py"), str(run.path)]
+        agent = [sys.executable, *flags, str(_AGENT), str(run.path)]
         spec = {
             "kernel": os.getpid(),
             "world_size": self.world_size,

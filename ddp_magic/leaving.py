@@ -41,5 +41,6 @@ def remove_after_others(home: Path, lock: int | None = None) -> None:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 remove_runs(home)
+                fcntl.flock(fd, fcntl.LOCK_UN)  # who asked at once need not wait for our end
                 return
             time.sleep(_LOOK)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -31,6 +32,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.case_ranks import Ranks
 from tests.case_streams import end_of, into, renew
 from tests.cases import Result, Watch, possible, run_cells, shell
 
@@ -92,7 +94,8 @@ def main() -> None:
     if how == "collector":
         importlib.import_module("tests.collect_adapter")
         os.environ["PYTHONPATH"] = os.getcwd()
-    ranks = _Ranks(modules) if how == "collector" else None
+    ranks = Ranks(*modules) if how == "collector" else None
+    gc.freeze()  # a look for garbage in a fork would copy every page that it sees
     for line in sys.stdin:
         case = json.loads(line)
         began = time.monotonic()
@@ -102,25 +105,7 @@ def main() -> None:
         print(json.dumps(dataclasses.asdict(result)), flush=True)
 
 
-class _Ranks:
-    """The process that forks ranks."""
-
-    def __init__(self, modules: list[str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.case_ranks", *modules],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, job: dict[str, Any]) -> int:
-        """Run a job to its end."""
-        self._process.stdin.write(json.dumps(job) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-
-def _try(case: dict[str, Any], how: str, work: Path, ranks: _Ranks | None) -> Result:
+def _try(case: dict[str, Any], how: str, work: Path, ranks: Ranks | None) -> Result:
     for name in ("notebook", "tmp", "ipython"):
         (work / name).mkdir()
     for name, text in case.get("files", {}).items():

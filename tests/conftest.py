@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
+import resource
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ddp_magic import launch
 from ddp_magic.processes import kill_all, marked, wait_gone
 from ddp_magic.standby import birth
+from tests.case_ranks import Ranks
 from tests.notebook import Notebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_SLOW = ("browser", "workers", "kernel", "slow")
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups after us
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files with slow tests first: two processes share the files, and end together."""
-    slow = {i.path for i in items if {"browser", "kernel", "workers"} & {*i.keywords}}
-    items.sort(key=lambda item: item.path not in slow)
+    """Have several processes share the tests and end together.
+
+    What takes long comes first. A file stays in one process, but for those of its tests that take
+    long and share nothing with the others.
+    """
+    order = {}
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        order[item] = next((n for n, name in enumerate(_SLOW) if name in marks), len(_SLOW))
+        if _shares(item) or order[item] == len(_SLOW):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=order.__getitem__)
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test needs something that its file makes once."""
+    assert isinstance(item, pytest.Function)
+    found = item._fixtureinfo.name2fixturedefs.items()
+    return any(each[-1].scope == "module" for name, each in found if name != "nothing_old")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_old() -> None:
+    """Spare the ends of shells, which collect garbage, a look at what was there before a file."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,23 +62,55 @@ def no_history(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
+@pytest.fixture(scope="session")
+def new_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Directories to be: one of pytest's own takes the longer to make, the more there are."""
+    # with short names: multiprocessing has sockets there, whose paths end at 107 bytes
+    base = tmp_path_factory.mktemp("t")
+    return (base / str(number) for number in itertools.count())
+
+
+@pytest.fixture(scope="session")
+def ranks() -> Iterator[Ranks]:
+    """Makes fresh processes for what was collected."""
+    made = Ranks()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tmp_path(new_places: Iterator[Path]) -> Path:
+    """A directory of the test's own."""
+    place = next(new_places)
+    place.mkdir()
+    return place
+
+
 @pytest.fixture(autouse=True)
-def nothing_left(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+def nothing_left(new_places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Fail a test that leaves a process of a run, or a run's directory, behind."""
-    # not below tmp_path: multiprocessing has sockets there, whose paths end at 107 bytes
-    place = tmp_path_factory.mktemp("t")
+    place, state = next(new_places), next(new_places)
+    place.mkdir()
+    state.mkdir()
     monkeypatch.setenv("TMPDIR", str(place))
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
     monkeypatch.setenv("DDP_MAGIC_STANDBY", os.environ.get("TESTS_STANDBY", "0"))
+    before = _children()
     yield place
-    left = wait_gone(marked(place), 15)
+    left = wait_gone(marked(place), 15) if _children() != before else []
     kill_all(left)
     named = [f"{pid}: {_command(pid)}" for pid in left]
     assert not left, f"processes left behind: {named}"
     assert not list(place.glob("ddp_magic-*")), "a run's directory was left behind"
+    for used in (place, state):
+        shutil.rmtree(used, ignore_errors=True)
+
+
+def _children() -> tuple[object, ...]:
+    """Return what is another once this process has started one: its children, dead and living."""
+    living = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    return resource.getrusage(resource.RUSAGE_CHILDREN), "".join(living) if living else object()
 
 
 def _command(pid: int) -> str:
@@ -61,6 +126,12 @@ def notebook(capfd: pytest.CaptureFixture[str], nothing_left: Path) -> Iterator[
     made = Notebook(capfd)
     yield made
     made.close()
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs start without torch's launcher: for tests of what is not the launcher's."""
+    monkeypatch.setattr(launch, "_AGENT", Path(__file__).with_name("light_agent.py"))
 
 
 @pytest.fixture

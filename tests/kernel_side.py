@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from traitlets.config import Config
 from ddp_magic import script
 from ddp_magic.collect import Cell, Collector, Definitions
 from ddp_magic.rundir import RunDir
+from tests.case_ranks import Ranks
 from tests.collect_adapter import FakeNotebook
 
 if TYPE_CHECKING:
@@ -23,27 +25,9 @@ if TYPE_CHECKING:
     from ddp_magic.collect import Reached
     from ddp_magic.overrides import Bound
 
-__all__ = ["KernelSide", "empty_kernel", "kernel"]
+__all__ = ["KernelSide", "empty_kernel", "end", "kernel"]
 
 _ROOT = Path(__file__).parent.parent
-_RANK = """
-import pickle, sys, traceback
-from pathlib import Path
-from ddp_magic import pickling
-from ddp_magic.rundir import RunDir
-from ddp_magic.worker.program import NO_VALUE, Program
-
-run = RunDir(Path(sys.argv.pop()))
-program = Program(run)
-try:
-    program.define()
-    value = program.body()
-except BaseException:
-    traceback.print_exc()
-    sys.exit(1)
-if value is not NO_VALUE:
-    pickling.dump(value, run.results / "value.pkl", run, program.sender())
-"""
 
 
 class Rank:
@@ -56,11 +40,18 @@ class Rank:
         self.value = value
 
 
+def end(shell: InteractiveShell) -> None:
+    """Have a shell end now as at the process's exit, when a thousand of them would take minutes."""
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
+
+
 class KernelSide:
     """Cells in a real shell, and what collection makes of them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ranks: Ranks) -> None:
         self.folder = folder
+        self._ranks = ranks
         self._main = sys.modules["__main__"]
         config = Config()
         config.HistoryManager.hist_file = ":memory:"
@@ -72,7 +63,7 @@ class KernelSide:
 
     def close(self) -> None:
         sys.modules["__main__"] = self._main
-        self.shell.reset(new_session=False)
+        end(self.shell)
         InteractiveShell.clear_instance()
 
     @property
@@ -107,22 +98,12 @@ class KernelSide:
         body: str,
         overrides: Sequence[Bound] = (),
         *,
-        script: str = _RANK,
+        script: str = "",
         meanwhile: Callable[[], object] = tuple,
     ) -> Rank:
         """Run a body in a fresh process; its value is read after `meanwhile` ran in here."""
         definitions, run = self.define(body, overrides)
-        done = subprocess.run(
-            [sys.executable, "-c", script, str(run.path)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
-            },
-        )
+        done = self._run(run, script)
         meanwhile()
         path = run.results / "value.pkl"
         value = None
@@ -132,21 +113,37 @@ class KernelSide:
             value = pickling.load(path, definitions.receiver(self.space))
         return Rank(done, value)
 
+    def _run(self, run: RunDir, script: str) -> subprocess.CompletedProcess[str]:
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")]),
+        }
+        if script:
+            command = [sys.executable, "-c", script, str(run.path)]
+            return subprocess.run(
+                command, capture_output=True, text=True, timeout=60, check=False, env=env
+            )
+        out, err = run.logs / "out", run.logs / "err"
+        job = {"run": run.path, "out": out, "err": err, "cwd": os.getcwd()}
+        told = {name: str(path) for name, path in job.items()}
+        code = self._ranks.run({**told, "env": env, "value": True})
+        return subprocess.CompletedProcess([], code, out.read_text("utf-8"), err.read_text("utf-8"))
+
 
 @pytest.fixture
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelSide]:
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranks: Ranks) -> Iterator[KernelSide]:
     """A shell in an empty folder."""
     place = tmp_path / "notebook"
     place.mkdir()
     monkeypatch.chdir(place)
-    made = KernelSide(tmp_path)
+    made = KernelSide(tmp_path, ranks)
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def empty_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelSide]:
+def empty_kernel(tmp_path_factory: pytest.TempPathFactory, ranks: Ranks) -> Iterator[KernelSide]:
     """A shell that a module's tests share; no test runs a cell in it."""
-    made = KernelSide(tmp_path_factory.mktemp("empty"))
+    made = KernelSide(tmp_path_factory.mktemp("empty"), ranks)
     yield made
     made.close()

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
     from jupyter_client.blocking.client import BlockingKernelClient
 
-__all__ = ["VERSIONS", "VIEW", "Front", "Kernel", "kernel", "python_path"]
+__all__ = ["LIGHT", "VERSIONS", "VIEW", "Front", "Kernel", "kernel", "python_path"]
+
+LIGHT = f"""
+from pathlib import Path
+from ddp_magic import launch
+launch._AGENT = Path({str(Path(__file__).with_name("light_agent.py"))!r})
+%load_ext ddp_magic
+"""
+"""Has runs start without torch's launcher: for tests of what is not the launcher's."""
 
 ROOT = Path(__file__).parent.parent
 VERSIONS = ("6.31.0", "7.3.0", "")

@@ -102,7 +102,7 @@ def main() -> None:
 
     from ddp_magic.standby import keeper as keeping
     from tests.notebook import until
-    from tests.standby import PATIENCE, keeper_of
+    from tests.standby import PATIENCE, keeper_of, no_more
 
     shell = InteractiveShell.instance()
     keeping._HESITATION = 0  # at once all that may ever be imported ahead
@@ -121,8 +121,9 @@ def main() -> None:
     names = [name for name in CELLS if name in sys.argv]
     for name in names:
         until(keeper.ready, PATIENCE)
+        if name == names[-1]:
+            no_more(keeper)
         run(name, "warm")
-    shell.run_line_magic("ddp_config", "standby=off")
     for name in names:
         run(name, "cold")
     print("\n" + json.dumps(told))

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from tests.kernel_side import end
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -114,6 +116,6 @@ class Notebook:
     def close(self) -> None:
         """Unload the extension, which leaves nothing."""
         self.shell.run_line_magic("unload_ext", "ddp_magic")
-        self.shell.reset(new_session=False)
+        end(self.shell)
         InteractiveShell.clear_instance()
         sys.modules["__main__"] = self._main

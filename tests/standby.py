@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic import magic
@@ -10,7 +11,7 @@ from tests.notebook import Notebook, until
 if TYPE_CHECKING:
     from ddp_magic.standby import Keeper
 
-__all__ = ["keeper_of", "ready", "start"]
+__all__ = ["keeper_of", "no_more", "ready", "start", "without_torch"]
 
 PATIENCE = 60
 
@@ -31,3 +32,15 @@ def start(notebook: Notebook) -> Keeper:
     """Have the first workers started and wait for them."""
     notebook.cells("import torch")
     return ready(notebook)
+
+
+def no_more(keeper: Keeper) -> None:
+    """Have no workers started but those that wait: what only the next run would need."""
+    keeper.config.standby = False
+
+
+def without_torch(keeper: Keeper) -> Keeper:
+    """Have the next workers wait without torch, whose import is most of what they cost."""
+    wanted = keeper._wanted
+    keeper._wanted = lambda: replace(wanted(), preload=(), lazy=())
+    return keeper

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ddp_magic.processes import marked, wait_gone
+from tests.kernels import LIGHT
 from tests.notebook import until
 
 if TYPE_CHECKING:
@@ -19,15 +20,15 @@ import os, time
 from ddp_magic import magic
 from ddp_magic.standby import keeper as _keeper
 _keeper._AFTER_LOAD = 0.05
-%load_ext ddp_magic
+{load}
 magics = magic._loaded[id(get_ipython())]
 keeper = magics.standby
 """
 # Most tests here do without torch in the workers: half of what a group costs.
-_LIGHT = """
+_WITHOUT_TORCH = """
 from dataclasses import replace
 wanted = keeper._wanted
-keeper._wanted = lambda: replace(wanted(), preload=())
+keeper._wanted = lambda: replace(wanted(), preload=(), lazy=())
 """
 _READY = """
 end = time.monotonic() + 30
@@ -36,8 +37,6 @@ print(keeper.ready(), keeper.group and keeper.group.run.path)
 """
 _HANG = """%%ddp --nproc 1 --grace 3
 import subprocess, time
-import torch.distributed as dist
-dist.init_process_group()
 subprocess.Popen(["sleep", "600"])
 subprocess.Popen(["setsid", "-f", "sleep", "600"]).wait()
 def hang(data):
@@ -52,7 +51,7 @@ if not (pid := os.fork()):
     os._exit(0)
 os.waitpid(pid, 0)
 """
-KINDS = {"guard": "guard/__main__.py", "agent": "ddp_magic/agent.py", "worker": "worker/boot.py"}
+KINDS = {"guard": "guard/__main__.py", "agent": "agent.py", "worker": "worker/boot.py"}
 
 
 class Waiting:
@@ -64,10 +63,11 @@ class Waiting:
         blobs: Where the ranks' data lies: not in the run's directory.
     """
 
-    def __init__(self, kernel: Kernel, place: Path, blobs: Path) -> None:
+    def __init__(self, kernel: Kernel, place: Path, blobs: Path, *, light: bool = False) -> None:
         self.kernel = kernel
         self.place = place
         self.blobs = blobs
+        self._load = LIGHT if light else "%load_ext ddp_magic"
         self.seen: set[int] = set()
         self._hangs = 0
 
@@ -79,7 +79,7 @@ class Waiting:
 
     def load(self, *, torch: bool = False) -> None:
         """Load the extension, which soon starts the first workers."""
-        self.says(_LOAD + ("" if torch else _LIGHT))
+        self.says(_LOAD.format(load=self._load) + ("" if torch else _WITHOUT_TORCH))
 
     def wait(self) -> dict[str, list[int]]:
         """Wait until workers wait; return the processes of their group by kind."""

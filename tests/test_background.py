@@ -1,4 +1,4 @@
-"""Runs that go on without their cell, with real workers; nearly all of one worker without torch."""
+"""Runs that go on without their cell, with real workers, none of which imports torch."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ddp_magic.history.store import Store
 from ddp_magic.history.store import place as history_place
 from ddp_magic.processes import marked
 from tests.notebook import Notebook, until
+from tests.standby import keeper_of, without_torch
 
-pytestmark = [pytest.mark.workers, pytest.mark.usefixtures("on_cpu")]
+pytestmark = [pytest.mark.workers, pytest.mark.usefixtures("on_cpu", "light")]
 
 UNTIL_GO = """\
 import os, time
@@ -275,9 +276,9 @@ def test_a_cell_whose_guard_cannot_be_started_has_a_record_that_ends(notebook, m
 
 def test_the_next_workers_wait_while_a_run_goes_on(waiting, place, notebook, monkeypatch):
     monkeypatch.setenv("DDP_MAGIC_STANDBY_WORKERS", "1")
-    place.notebook.run("%ddp_config standby=on standby_workers=1")
+    keeper = without_torch(keeper_of(notebook.shell))
+    notebook.run("%ddp_config standby=on standby_workers=1")
     run = place.start()
-    keeper = magic._loaded[id(notebook.shell)].standby
     until(place.began.exists)
     until(keeper.ready)
     second = notebook.run("%%ddp -n 1\n6 * 7")

@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 from ddp_magic.processes import marked, wait_gone
-from tests.kernels import Front, kernel
+from tests.kernels import LIGHT, Front, kernel
 from tests.notebook import until
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ answer = 42
 @pytest.fixture
 def front():
     with kernel() as made:
-        made.run("%load_ext ddp_magic")
+        made.run(LIGHT)
         yield Front(made)
 
 
@@ -100,7 +100,7 @@ def test_nothing_of_several_runs_outlives_the_kernel_and_each_gets_its_second(
 def test_without_a_page_the_cell_waits_and_says_so_and_the_cells_below_are_the_same(tmp_path):
     (tmp_path / "go").touch()
     cells = [
-        "%load_ext ddp_magic",
+        LIGHT,
         CELL.format(name="x", options="-o answer", place=str(tmp_path), last=0),
         "run = _\nanswer, run.wait(), run.result(), run.output('answer')",
     ]

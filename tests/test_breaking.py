@@ -116,7 +116,7 @@ def test_a_rank_that_leaves_the_loop_early_is_named(torch_notebook: Notebook):
 
 
 def test_an_interrupt_before_the_program_runs_says_nothing_of_ours(
-    torch_notebook: Notebook, tmp_path: Path
+    light: None, torch_notebook: Notebook, tmp_path: Path
 ):
     notebook = torch_notebook
     (tmp_path / "sitecustomize.py").write_text(

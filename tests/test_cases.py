@@ -2,7 +2,8 @@
 
 `data/cases_*.json` holds them, with expectations recorded from one in-process shell (see `cases`).
 The basic ones go through the real magic, to a worker that starts and to one that has waited, all
-others through the collector and a fresh process.
+others through the collector and a fresh process. torch's launcher starts those to which it might
+make a difference.
 ``benchmarks/cases.py`` tries any of them either way, and records.
 """
 
@@ -17,6 +18,7 @@ from tests.case_server import attempt, sources
 
 DATA = Path(__file__).parent / "data"
 BASIC = cases.read(DATA / "cases_basic.json")
+LAUNCHED = {"basic-torch-train", "basic-name-error", "proc-cwd", "proc-environ"}
 OWN = cases.read(*sorted({*DATA.glob("cases_*.json")} - {DATA / "cases_basic.json"}))
 
 
@@ -34,6 +36,8 @@ def test_a_case_means_in_the_rank_what_it_means_in_the_notebook(
     for name, value in case.get("env", {}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
+    if case["id"] not in LAUNCHED:
+        request.getfixturevalue("light")
     probe = tmp_path / "probe"
     cases.run_cells(notebook.shell, case, probe)
     if how == "warm":
@@ -70,6 +74,7 @@ def results(request, tmp_path_factory):
         return attempt([case for case in OWN if case["id"] in asked], "collector")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", OWN, ids=[case["id"] for case in OWN])
 def test_what_a_case_reaches_is_collected(own, results):
     if not cases.possible(own):

@@ -25,6 +25,7 @@ def bounds() -> tuple[str, str]:
     return found[1], found[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("which", ["lowest", "newest"])
 def test_pickling_holds_with_cloudpickle(which, tmp_path):

@@ -15,8 +15,9 @@ from nbclient import NotebookClient
 
 from ddp_magic.displays import FollowedDisplays
 from ddp_magic.rundir import RunDir
+from tests.kernels import LIGHT
 from tests.notebook import Notebook
-from tests.standby import keeper_of, start
+from tests.standby import keeper_of, no_more, start
 
 if TYPE_CHECKING:
     from ddp_magic.events import Displayed
@@ -215,11 +216,9 @@ def test_bars_of_notebooks_are_text(folder):
 CELL = """\
 %%ddp --nproc 2 {options}
 import matplotlib.pyplot as plt
-import torch.distributed as dist
 from IPython.display import Markdown
 from tqdm.notebook import tqdm
 
-dist.init_process_group()
 print("before")
 handle = display(Markdown("*first*"), display_id=True)
 for n in tqdm(range(20)):
@@ -229,7 +228,6 @@ plt.plot([1, 2])
 plt.show()
 display(Table())
 plt.plot([2, 1])
-dist.destroy_process_group()
 plt.get_backend()
 """
 DEFINED = """\
@@ -270,7 +268,7 @@ def test_a_cell_displays_what_rank_0_does(
     try:
         notebook.cells(DEFINED, "%ddp_config standby_workers=2")
         if way == "warm":
-            start(notebook)
+            no_more(start(notebook))
         shown = notebook.run_raw(CELL.format(options="--cold" if way == "cold" else ""))
 
         assert shown.error is None, shown.err
@@ -289,7 +287,7 @@ def test_a_cell_displays_what_rank_0_does(
 @pytest.mark.kernel
 def test_a_saved_notebook_holds_what_was_displayed():
     cells = [
-        f"%load_ext ddp_magic\n{DEFINED}display('old', display_id='of the notebook')",
+        f"{LIGHT}{DEFINED}display('old', display_id='of the notebook')",
         CELL.format(options="--cold") + ";",
         (
             "%%ddp --nproc 1 --cold\nfrom IPython.display import clear_output\n"

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from ddp_magic.rundir import RunDir
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 AGENT = """

@@ -229,6 +229,7 @@ def test_a_history_that_cannot_be_read_is_told(notebook: Notebook, tmp_path, mon
 
 
 @pytest.mark.workers
+@pytest.mark.usefixtures("light")
 def test_two_runs_are_remembered_and_compared(notebook: Notebook, monkeypatch, tmp_path):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     notebook.cells(

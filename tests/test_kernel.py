@@ -24,16 +24,20 @@ GUARD = b"guard/__main__.py"  # the path alone tells nothing: it stands in every
 
 HANG = """%%ddp --nproc 2 --grace 3
 import os, signal, subprocess, time; signal.signal(signal.SIGUSR1, lambda *_: os._exit(9))
-import torch, torch.distributed as dist
-dist.init_process_group()
+{before}
 subprocess.Popen(["sleep", "600"])
 subprocess.Popen(["setsid", "-f", "sleep", "600"]).wait()
 def hang(data):
-    if dist.get_rank() == 1: time.sleep(600)
+    if os.environ["RANK"] == "1": time.sleep(600)
     open({ready!r}, "w").close()
-    dist.all_reduce(torch.ones(1))
+    {wait}
 hang(array)
 """
+COLLECTIVE = {
+    "before": "import torch, torch.distributed as dist; dist.init_process_group()",
+    "wait": "dist.all_reduce(torch.ones(1))",
+}
+SLEEP = {"before": "", "wait": "time.sleep(600)"}
 
 
 @pytest.fixture
@@ -46,19 +50,26 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def hanging(tmp_path, nothing_left, elsewhere):
-    """A kernel whose cell hangs in a collective, with data, and with children of the ranks."""
+def hanging(tmp_path, nothing_left, elsewhere, request):
+    """A kernel whose cell hangs, in a collective if asked to, with data and children of ranks."""
     with kernel() as made:
         made.run("%load_ext ddp_magic\nimport numpy\narray = numpy.ones(4_000_000)")
-        made.request = made.start(HANG.format(ready=str(tmp_path / "ready")))
+        how = getattr(request, "param", SLEEP)
+        made.request = made.start(HANG.format(ready=str(tmp_path / "ready"), **how))
         until((tmp_path / "ready").exists)
         yield made
+
+
+collective = pytest.mark.parametrize(
+    "hanging", [COLLECTIVE], indirect=True, ids=["in a collective"]
+)
 
 
 def everything(place: Path) -> list[int]:
     return marked(place)
 
 
+@collective
 def test_nothing_outlives_a_kernel_that_is_killed(hanging, nothing_left, elsewhere):
     pids = everything(nothing_left)
     assert [p.name for p in elsewhere.glob("*/*.bin")] == ["0.bin"]
@@ -69,6 +80,7 @@ def test_nothing_outlives_a_kernel_that_is_killed(hanging, nothing_left, elsewhe
     until(lambda: not [*nothing_left.glob("ddp_magic-*"), *elsewhere.iterdir()], 10)
 
 
+@collective
 def test_nothing_outlives_a_kernel_and_a_guard_that_are_killed_together(
     hanging, nothing_left, elsewhere
 ):
@@ -105,6 +117,7 @@ def test_a_run_whose_guard_or_agent_is_killed_is_said_to_be_lost(hanging, nothin
     assert hanging.run("%%ddp --nproc 1\n6 * 7")[1].rstrip().endswith("42")
 
 
+@collective
 def test_a_subshell_sees_stacks_and_status_while_the_cell_hangs_and_stops_it(hanging):
     subshell = hanging.subshell()
     status, stacks = hanging.run("%ddp_stacks", subshell_id=subshell)
@@ -114,8 +127,8 @@ def test_a_subshell_sees_stacks_and_status_while_the_cell_hangs_and_stops_it(han
     ended, shown = hanging.finish(hanging.request)
 
     assert status == "ok", "and what the training does on SIGUSR1 was left to the training"
-    assert 'File "Cell In[2]", line 10 in hang' in stacks
-    assert 'File "Cell In[2]", line 8 in hang' in stacks
+    assert 'File "Cell In[2]", line 9 in hang' in stacks
+    assert 'File "Cell In[2]", line 7 in hang' in stacks
     assert "running" in running
     assert second.rstrip().endswith("42"), "on the CPU no run is in another's way"
     assert ended == "error"

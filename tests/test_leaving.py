@@ -42,6 +42,7 @@ def test_a_directory_stays_until_the_last_that_works_in_it_leaves(home):
     for thread in leave:
         thread.join(10)
     assert not home.path.exists()
+    assert not any(thread.is_alive() for thread in leave)
 
 
 def _held(home, but):

@@ -18,6 +18,8 @@ from tests.generated.check import Checker
 from tests.generated.generate import generate
 from tests.generated.notebook import Notebook
 
+pytestmark = pytest.mark.slow
+
 _EXAMPLES = 150
 _OFTEN = (
     "function", "class", "instance", "closure", "shared container", "function with attributes",

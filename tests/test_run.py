@@ -1,4 +1,8 @@
-"""Whole runs with real workers (gloo, on the CPU)."""
+"""Whole runs with real workers (gloo, on the CPU).
+
+What depends on how workers begin is tried with new ones and with some that waited, all else with
+either.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,12 @@ import pytest
 
 from ddp_magic.errors import RunStopped, WorkerFailed
 from ddp_magic.metrics import Reported
+from ddp_magic.options import parse
+from ddp_magic.prepare import place
 from ddp_magic.processes import marked
 from ddp_magic.rundir import RunDir
-from tests.standby import keeper_of, ready
+from ddp_magic.start import spec_for
+from tests.standby import keeper_of, no_more, ready, without_torch
 
 pytestmark = [pytest.mark.workers, pytest.mark.usefixtures("on_cpu")]
 
@@ -66,8 +73,19 @@ def torch_notebook(notebook):
 
 @pytest.fixture
 def warm_notebook(waiting, notebook):
+    """A notebook whose next run is the only one to have workers that waited."""
     notebook.cells(IMPORTS)
-    ready(notebook)
+    no_more(ready(notebook))
+    yield notebook
+    assert keeper_of(notebook.shell).why_cold == ""
+
+
+@pytest.fixture
+def bare_notebook(waiting, notebook):
+    """The same for a run that needs no torch."""
+    without_torch(keeper_of(notebook.shell))
+    notebook.cells(IMPORTS)
+    no_more(ready(notebook))
     yield notebook
     assert keeper_of(notebook.shell).why_cold == ""
 
@@ -78,11 +96,17 @@ def either(request: pytest.FixtureRequest):
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(params=["torch_notebook", "warm_notebook"], ids=["cold", "warm"])
-def alone(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
-    """The same for runs of one worker."""
-    monkeypatch.setenv("DDP_MAGIC_STANDBY_WORKERS", "1")
+@pytest.fixture(params=["torch_notebook", "bare_notebook"], ids=["cold", "warm"])
+def either_bare(request: pytest.FixtureRequest):
+    """The same for a run that needs no torch."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def warm_alone(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest):
+    """A notebook with one worker that waits."""
+    monkeypatch.setenv("DDP_MAGIC_STANDBY_WORKERS", "1")
+    return request.getfixturevalue("warm_notebook")
 
 
 def test_the_main_job(either, nothing_left):
@@ -121,9 +145,9 @@ def test_the_main_job(either, nothing_left):
 
 
 def test_models_are_equal_in_all_ranks_and_the_worlds_are_loopback_only(
-    either, tmp_path, nothing_left
+    torch_notebook, tmp_path, nothing_left
 ):
-    notebook = either
+    notebook = torch_notebook
     notebook.cells(TRAINER, f"place = {str(tmp_path)!r}")
     seen: list[str] = []
 
@@ -155,8 +179,8 @@ def test_models_are_equal_in_all_ranks_and_the_worlds_are_loopback_only(
     assert set(seen) == {"127.0.0.1"}
 
 
-def test_the_root_cause_is_the_rank_that_failed_and_not_its_victim(either):
-    notebook = either
+def test_the_root_cause_is_the_rank_that_failed_and_not_its_victim(warm_notebook):
+    notebook = warm_notebook
     notebook.cells(
         """
         def step(i):
@@ -210,10 +234,15 @@ ENDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("code", "said"), ENDS.values(), ids=ENDS)
-def test_every_way_to_die_is_said_in_a_clear_sentence(either, code, said):
+WAYS = [*(("torch", end) for end in ENDS), ("bare", "exit code"), ("bare", "SIGKILL")]
+
+
+@pytest.mark.parametrize(("kind", "end"), WAYS, ids=[f"{end}, {kind}" for kind, end in WAYS])
+def test_every_way_to_die_is_said_in_a_clear_sentence(request, kind, end):
+    code, said = ENDS[end]
     body = f'rank = int(os.environ["RANK"])\n{code}\ntime.sleep(60)'
-    shown = either.run(f"%%ddp --nproc 2 --grace 3\n{body}")
+    notebook = request.getfixturevalue(f"{kind}_notebook")
+    shown = notebook.run(f"%%ddp --nproc 2 --grace 3\n{body}")
 
     assert isinstance(shown.error, WorkerFailed)
     assert said.replace("Rank 1 failed in", "failed in") in shown.told
@@ -221,7 +250,7 @@ def test_every_way_to_die_is_said_in_a_clear_sentence(either, code, said):
 
 
 def test_a_group_that_was_never_made_is_told_and_the_environment_is_clean(
-    torch_notebook, monkeypatch
+    torch_notebook, monkeypatch, request
 ):
     monkeypatch.setenv("PET_MAX_RESTARTS", "3")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "stale")
@@ -252,6 +281,11 @@ def test_a_group_that_was_never_made_is_told_and_the_environment_is_clean(
     assert path == [*sys.path]
     assert not [n for n in names if "ddp" in n]
 
+    request.getfixturevalue("light")  # whose workers are to find no other environment
+    torch_notebook.run("%%ddp --nproc 2 --env GREETING=hello -o env\nenv = dict(os.environ)")
+    other = {*torch_notebook.ns["env"]} ^ {*env}
+    assert other <= {"TORCHELASTIC_SIGNALS_TO_HANDLE"}  # what torch's launcher tells itself
+
 
 def test_an_interrupt_brings_back_what_is_bound_and_the_next_run_works(either, tmp_path):
     notebook = either
@@ -280,14 +314,16 @@ def test_an_interrupt_brings_back_what_is_bound_and_the_next_run_works(either, t
     assert notebook.ns["cleaned"] is True
     assert notebook.ns["later"] == "from before"
     assert "later: the cell had not set it yet" in shown.told
-    if keeper_of(notebook.shell).config.standby:
-        ready(notebook)
+    if waited := keeper_of(notebook.shell).why_cold == "":
+        notebook.cells("%ddp_config standby=on")
+        no_more(ready(notebook))
     again = notebook.run("%%ddp --nproc 2\n6 * 7")
     assert again.value == 42
+    assert waited == (keeper_of(notebook.shell).why_cold == "")
 
 
-def test_a_second_interrupt_kills_what_ignores_the_first(either, tmp_path):
-    notebook = either
+def test_a_second_interrupt_kills_what_ignores_the_first(either_bare, tmp_path):
+    notebook = either_bare
     notebook.cells(f"ready = {str(tmp_path / 'ready')!r}")
     thread = notebook.interrupt_at(tmp_path / "ready", times=2)
     shown = notebook.run(
@@ -308,8 +344,8 @@ def test_a_second_interrupt_kills_what_ignores_the_first(either, tmp_path):
     assert "done: rank 0 ended before it could save" in shown.told
 
 
-def test_a_timeout_shows_where_every_rank_hangs(either):
-    notebook = either
+def test_a_timeout_shows_where_every_rank_hangs(warm_notebook):
+    notebook = warm_notebook
     notebook.cells(
         """
         def wait_for_ever():
@@ -318,10 +354,9 @@ def test_a_timeout_shows_where_every_rank_hangs(either):
             dist.all_reduce(torch.ones(1))
         """
     )
-    seconds = 3 if keeper_of(notebook.shell).ready() else 12
     shown = notebook.run(
-        f"""
-        %%ddp --nproc 2 --timeout {seconds} --grace 1
+        """
+        %%ddp --nproc 2 --timeout 3 --grace 1
         dist.init_process_group()
         wait_for_ever()
         """
@@ -334,12 +369,18 @@ def test_a_timeout_shows_where_every_rank_hangs(either):
     assert 'File "Cell In[3]", line 3 in <module>' in shown.told
 
 
-def test_a_restart_starts_a_clean_attempt(either):
-    keeper = keeper_of(either.shell)
-    if keeper.ready():  # with workers for runs without restarts
-        either.cells("%%ddp --nproc 2 --restarts 1\n1")
-        ready(either)
-    shown = either.run(
+@pytest.mark.parametrize("way", ["cold", "warm"])
+def test_a_restart_starts_a_clean_attempt(way, request, monkeypatch):
+    if way == "warm":
+        request.getfixturevalue("waiting")
+    notebook = request.getfixturevalue("notebook")
+    keeper = keeper_of(notebook.shell)
+    line = parse("--nproc 2 --restarts 1")
+    keeper.expect(spec_for(line, place(line, None), columns=100, colour=False), ["torch"])
+    notebook.cells(IMPORTS)
+    if way == "warm":
+        no_more(ready(notebook))
+    shown = notebook.run(
         """
         %%ddp --nproc 2 --restarts 1 -o attempt
         dist.init_process_group()
@@ -351,11 +392,12 @@ def test_a_restart_starts_a_clean_attempt(either):
     )
 
     assert shown.error is None, shown.told
-    assert either.ns["attempt"] == 1
+    assert notebook.ns["attempt"] == 1
+    assert (keeper.why_cold == "") == (way == "warm")
 
 
-def test_spawned_loader_workers_find_the_notebooks_classes(alone):
-    notebook = alone
+def test_spawned_loader_workers_find_the_notebooks_classes(warm_alone):
+    notebook = warm_alone
     notebook.cells(
         """
         from torch.utils.data import Dataset, DataLoader
@@ -377,8 +419,8 @@ def test_spawned_loader_workers_find_the_notebooks_classes(alone):
     assert notebook.ns["got"] == [10, 11, 12, 13]
 
 
-def test_results_of_every_kind(alone):
-    notebook = alone
+def test_results_of_every_kind(torch_notebook):
+    notebook = torch_notebook
     notebook.cells("class Point:\n    def __init__(self, x): self.x = x", "old = Point(1)")
     old_class = notebook.ns["Point"]
     notebook.cells("class Point:\n    def __init__(self, x): self.x = -x")
@@ -409,8 +451,8 @@ def test_results_of_every_kind(alone):
     assert "hidden" in notebook.run("%ddp_output nothing").told
 
 
-def test_keep_leaves_a_module_that_runs_by_hand(alone, tmp_path):
-    notebook = alone
+def test_keep_leaves_a_module_that_runs_by_hand(light, torch_notebook, tmp_path):
+    notebook = torch_notebook
     notebook.cells("scale = [3]", "def times(x): return x * scale[0]")
     kept = tmp_path / "kept"
     shown = notebook.run(f"%%ddp --nproc 1 --keep {kept}\nprint('result', times(2))")
@@ -437,8 +479,8 @@ def test_show_runs_nothing(torch_notebook, nothing_left):
     assert not list(nothing_left.glob("ddp_magic-*/run-*"))
 
 
-def test_a_flood_of_lines_reaches_the_log_whole(either, tmp_path):
-    notebook = either
+def test_a_flood_of_lines_reaches_the_log_whole(torch_notebook, tmp_path):
+    notebook = torch_notebook
     shown = notebook.run(
         f"""
         %%ddp --nproc 2 --keep {tmp_path / "kept"}

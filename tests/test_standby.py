@@ -17,7 +17,7 @@ from ddp_magic.standby import Standby, birth, machine
 from ddp_magic.standby import keeper as keeping
 from ddp_magic.standby.ahead import shadowed
 from tests.notebook import Notebook, until
-from tests.standby import keeper_of, ready, start
+from tests.standby import keeper_of, no_more, ready, start, without_torch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +62,9 @@ def role(pid: int) -> str:
     return "agent" if "agent.py" in words else "workers"
 
 
+@pytest.mark.workers
 def test_a_run_adopts_the_workers_that_waited_and_the_next_ones_start(warm: Notebook):
-    start(warm)
+    without_torch(start(warm))  # the next
     waited = below(warm)
 
     shown = warm.run(WHO.format(options=""))
@@ -71,7 +72,7 @@ def test_a_run_adopts_the_workers_that_waited_and_the_next_ones_start(warm: Note
     assert set(warm.ns["pids"]) < set(waited)
     assert keeper_of(warm.shell).why_cold == ""
 
-    ready(warm)
+    no_more(ready(warm))
     again = below(warm)
     assert not set(again) & set(waited)
     warm.cells("lr, seen = 0.5, []\ndef f(x): return x * lr")
@@ -80,10 +81,14 @@ def test_a_run_adopts_the_workers_that_waited_and_the_next_ones_start(warm: Note
     assert "here\n" in shown.out
 
 
+@pytest.mark.workers
 @pytest.mark.parametrize("victim", ["guard", "agent", "workers"])
 def test_what_waits_may_be_killed_in_the_moment_in_which_a_cell_begins(
-    warm: Notebook, monkeypatch: pytest.MonkeyPatch, victim: str
+    warm: Notebook, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, victim: str
 ):
+    if victim != "workers":  # whose end is the launcher's to see
+        request.getfixturevalue("light")
+    without_torch(keeper_of(warm.shell))
     start(warm)
     waited = {"guard": [group_of(warm).guard.pid], "agent": [], "workers": []}
     for pid in below(warm):
@@ -98,7 +103,7 @@ def test_what_waits_may_be_killed_in_the_moment_in_which_a_cell_begins(
         go(group)
 
     monkeypatch.setattr(Standby, "go", kill_and_go)
-    warm.cells("import torch\nweights = torch.arange(70_000.0)")
+    warm.cells("import numpy\nweights = numpy.arange(70_000.0)")
     cell = "%%ddp --nproc 2 -o pid\nimport os\npid = os.getpid()\nprint('once')\nint(weights[-1])"
     shown = warm.run(cell)
 
@@ -110,16 +115,18 @@ def test_what_waits_may_be_killed_in_the_moment_in_which_a_cell_begins(
     assert wait_gone(everyone, 10) == []
 
     monkeypatch.setattr(Standby, "go", go)
-    ready(warm)
+    no_more(ready(warm))
     group = {*below(warm)}
     assert warm.run(cell).error is None
     assert warm.ns["pid"] in group
 
 
+@pytest.mark.workers
 def test_what_a_run_asks_for_decides_whether_it_has_them(
-    warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    light: None, warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     warm.cells("%ddp_config standby_workers=1")
+    without_torch(keeper_of(warm.shell))
     keeper = start(warm)
 
     # what is refused costs nothing
@@ -191,8 +198,9 @@ def test_what_speaks_against_processes_that_started_earlier(why: str):
         assert birth.late(born, now) == told
 
 
+@pytest.mark.workers
 def test_a_module_of_the_job_is_not_the_one_that_was_imported_ahead(
-    warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    light: None, warm: Notebook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     warm.cells("%ddp_config standby_workers=1", "import torch")
     keeper = keeper_of(warm.shell)
@@ -235,8 +243,9 @@ importlib.import_module("torch.utils.benchmark")
 OPTIMIZER = "torch.optim.SGD([torch.ones(1, requires_grad=True)], 0.1)\n"
 
 
+@pytest.mark.workers
 def test_what_libraries_import_late_the_next_workers_import_ahead(
-    warm: Notebook, monkeypatch: pytest.MonkeyPatch
+    light: None, warm: Notebook, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(keeping, "_HESITATION", 0.05)
     warm.cells("%ddp_config standby_workers=1")
@@ -264,7 +273,8 @@ def test_what_libraries_import_late_the_next_workers_import_ahead(
     assert "new processes: the cell sets A_LIBRARYS, which" in warm.run("%ddp_status").out
 
 
-def test_settings_are_shown_set_and_obeyed(warm: Notebook):
+@pytest.mark.workers
+def test_settings_are_shown_set_and_obeyed(light: None, warm: Notebook):
     shown = warm.run("%ddp_config")
     assert "standby=True" in shown.out
     assert "Seconds after which waiting workers leave" in shown.out
@@ -291,10 +301,11 @@ def test_settings_are_shown_set_and_obeyed(warm: Notebook):
     assert "standby=off" in warm.run("%ddp_status").out
 
 
-def test_waiting_workers_leave_after_a_while_and_the_next_run_is_cold(warm: Notebook):
+@pytest.mark.workers
+def test_waiting_workers_leave_after_a_while_and_the_next_run_is_cold(light: None, warm: Notebook):
     warm.cells("%ddp_config standby_idle=1 standby_workers=1")
+    keeper = without_torch(keeper_of(warm.shell))
     warm.cells("import torch")
-    keeper = keeper_of(warm.shell)
     until(lambda: keeper.group is not None)
     assert keeper.group is not None
     group = keeper.group

@@ -39,12 +39,16 @@ def settings(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def notebook(settings: Path, nothing_left: Path) -> Iterator[Waiting]:
+def notebook(settings: Path, nothing_left: Path, request) -> Iterator[Waiting]:
     """A kernel with the extension loaded."""
     with kernel() as made:
-        found = Waiting(made, nothing_left, settings)
+        found = Waiting(made, nothing_left, settings, light=getattr(request, "param", False))
         found.load()
         yield found
+
+
+light = pytest.mark.parametrize("notebook", [True], indirect=True, ids=["light"])
+"""Without torch's launcher: for what is not its own."""
 
 
 @pytest.mark.parametrize("victims", [("kernel",), ("guard", "kernel")], ids=" and ".join)
@@ -56,6 +60,7 @@ def test_workers_that_wait_die_with_their_kernel(notebook, victims):
     notebook.nothing_is_left()
 
 
+@light
 def test_workers_that_wait_leave_when_they_are_not_wanted_any_more(notebook):
     notebook.wait()
     notebook.says("%unload_ext ddp_magic")
@@ -82,6 +87,7 @@ def _maps(pid: int) -> str:
         return ""
 
 
+@light
 def test_a_cell_runs_cold_where_the_waiting_workers_were_stopped(notebook):
     stopped = {
         "worker": "the waiting workers did not answer",
@@ -105,10 +111,11 @@ def test_a_cell_runs_cold_where_the_waiting_workers_were_stopped(notebook):
         assert len(before - after) == 1, (before, after)
 
 
+@light
 def test_workers_of_two_kernels_do_not_disturb_each_other(notebook, settings, tmp_path):
     os.environ["TMPDIR"] = str(tmp_path)  # the fixture puts it back
     with kernel() as made:
-        other = Waiting(made, tmp_path, settings)
+        other = Waiting(made, tmp_path, settings, light=True)
         other.load()
         for each in (other, notebook):
             waited = each.wait()["worker"]

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 OF_MODULES = {"loggers", "status"}
 """What differs where the cell imports nothing: torch's own loggers and numpy's idle thread."""
@@ -25,6 +27,7 @@ def told(*options: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.workers
 def test_cold_and_warm_cannot_be_told_apart():
     """As an ordinary user: root hides what such a one cannot take back."""
     found = told("torch", "nothing", "--ordinary")

@@ -9,7 +9,7 @@ import sys
 import pexpect
 import pytest
 
-from tests.kernels import kernel
+from tests.kernels import LIGHT, kernel
 
 TRAINER = """
 import time
@@ -71,9 +71,9 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(tmp_path):
+def terminal(tmp_path, request):
     made = Terminal(tmp_path)
-    made.run("%load_ext ddp_magic")
+    made.run(getattr(request, "param", "%load_ext ddp_magic"))
     made.find("In [2]:")
     yield made
     made.child.delayafterterminate = 10  # at most: a busy machine takes a while to end it
@@ -111,6 +111,7 @@ def test_a_bar_is_live_and_control_c_stops_in_two_stages(terminal, tmp_path):
 
 
 @pytest.mark.workers
+@pytest.mark.parametrize("terminal", [LIGHT.strip()], indirect=True, ids=["light"])
 def test_a_run_in_the_background_says_how_it_ends_and_leaves_the_prompt_alone(terminal, tmp_path):
     go = tmp_path / "go"
     terminal.run(

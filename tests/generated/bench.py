@@ -7,6 +7,7 @@ runs there, after collection, and in a fresh worker (`ranks`). `Bench` is the cl
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import io
 import json
@@ -135,6 +136,7 @@ def main() -> None:
     shell.showsyntaxerror = lambda *_args, **_named: None
     sys.path.insert(1, str(_LIBRARY))
     answers = os.fdopen(os.dup(1), "w")
+    gc.freeze()  # a look for garbage in a fork would copy every page that it sees
     for line in sys.stdin:
         folder = Path(tempfile.mkdtemp(prefix="generated-"))
         try:

@@ -7,6 +7,7 @@ that directory then.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ _SECONDS = 20
 
 
 def main() -> None:
+    gc.freeze()  # a look for garbage in a fork would copy every page that it sees
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
