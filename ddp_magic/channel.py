@@ -2,8 +2,8 @@
 
 ipykernel has a thread of its own for that channel, since 6.0. A comm's messages come by the shell
 channel: ipykernel 6 reads them when the cell has ended; 7 reads them on a thread beside the cell
-where the page asks for one (a subshell), and has IPython's hooks run around each, so that
-matplotlib shows and closes there what some cell is still drawing (ipykernel#1564).
+where the page asks for one (a subshell), and runs IPython's hooks around each message, as around a
+cell (ipykernel#1564); on the control channel it does not.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ddp_magic.documents import decoded
@@ -179,7 +180,7 @@ def _fold(others: list[Failure], cause: Failure) -> list[str]:
         elif other.kind <= _UNFINISHED:
             said = f"failed too: {other.line}"
         elif other.kind == _LOST_PEER:
-            said = f"lost its peer ({other.line[:120]})"
+            said = f"lost its peer ({shorten(other.line, 120, placeholder=' …')})"
         else:
             said = "was stopped"
         groups.setdefault(said, []).append(other.rank)
