@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import itertools
 import os
@@ -109,7 +110,10 @@ def nothing_left(new_places: Iterator[Path], monkeypatch: pytest.MonkeyPatch) ->
 
 def _children() -> tuple[object, ...]:
     """Return what is another once this process has started one: its children, dead and living."""
-    living = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
+    living: list[str] = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+            living.append(path.read_text())
     return resource.getrusage(resource.RUSAGE_CHILDREN), "".join(living) if living else object()
 
 

@@ -61,7 +61,7 @@ def lab(server):
             "run",
             "open('first', 'w').close()\nrun.wait(), answer",
             TRAIN.format(options="--background", go="second"),
-            "run = Out[6]",
+            "run = _",
             "run.wait()",
         ]
     )

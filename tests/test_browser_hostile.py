@@ -61,7 +61,20 @@ TABLE = {"table", "caption", "thead", "tbody", "tr", "th", "td"}
 HISTORY = RECORD | TABLE | {"style"}
 PANEL = {
     *("style", "div", "span", "b", "button", "input", "label", "pre", "progress", "figure"),
-    *("figcaption", "svg", "polyline", "line", "circle", "rect", "path", "g", "text", "title"),
+    *(
+        "details",
+        "summary",
+        "figcaption",
+        "svg",
+        "polyline",
+        "line",
+        "circle",
+        "rect",
+        "path",
+        "g",
+        "text",
+        "title",
+    ),
 }
 ALLOWED = {
     "panel": PANEL,
