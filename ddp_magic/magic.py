@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from IPython.core.error import UsageError
 from IPython.core.magic import (
     Magics,
-    cell_magic,
     line_cell_magic,
     line_magic,
     magics_class,
@@ -77,12 +76,12 @@ class DdpMagics(Magics):
         self.standby = Keeper(self.runs, self.settings, self._likely)
 
     @no_var_expand
-    @cell_magic
+    @line_cell_magic
     @_usage
-    def ddp(self, line: str, cell: str) -> Any:  # noqa: D102  (set below, from the options)
+    def ddp(self, line: str, cell: str | None = None) -> Any:  # noqa: D102  (set below, from the options)
         entered = time.time()
         line, cell = joined(line, cell)
-        asked = options.parse(line)
+        asked = options.parse(line, alone=cell is None)
         whole = self.front.cell(cell)
         # imported late, as in `_likely`: %load_ext is to take no time
         from ddp_magic.run import Run

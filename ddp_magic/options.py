@@ -12,6 +12,7 @@ from typing import Literal
 
 from ddp_magic.errors import OptionError
 from ddp_magic.line import conversions
+from ddp_magic.line.counts import check_counts
 from ddp_magic.line.flag import Flag, declared, option
 from ddp_magic.line.launcher_flags import passed_on
 from ddp_magic.line.parsing import LineParser
@@ -21,7 +22,6 @@ __all__ = [
     "Flag",
     "Options",
     "Override",
-    "check_ranks",
     "flags",
     "help_text",
     "markdown_table",
@@ -62,6 +62,12 @@ class Options:
         (), "-o", "--output", metavar="a,b",
         help="These variables of rank 0 come back into the notebook.",
         convert=conversions.names, choices=("{names}",),
+    )  # fmt: skip
+    trainer: str = option(
+        "", "--trainer", metavar="NAME",
+        help="Make this class or function's trainer in every rank, with the overrides, and call "
+        "its train() or fit(); the cell then runs in rank 0 only and has it as trainer.",
+        convert=conversions.dotted, choices=("{names}",),
     )  # fmt: skip
     rank: tuple[int, ...] | Literal["all"] = option(
         (0,), "--rank", metavar="0,1",
@@ -130,8 +136,12 @@ def flags() -> dict[str, Flag]:
     return declared(Options)
 
 
-def parse(line: str) -> Options:
+def parse(line: str, *, alone: bool = False) -> Options:
     """Read a %%ddp line, without the ``%%ddp`` itself.
+
+    Args:
+        line: The line.
+        alone: Whether it is a ``%ddp`` line, which has no body.
 
     Raises:
         OptionError: In two sentences, with the corrected line where there is one.
@@ -142,44 +152,13 @@ def parse(line: str) -> Options:
     values["note"] = mask_line(values["note"], sure=True)
     values["name"] = mask_line(values.get("name", ""), sure=True)
     options = Options(**values, overrides=overrides)
-    _check_counts(options)
+    check_counts(options)
+    if alone and not options.trainer:
+        raise OptionError(
+            "%ddp alone runs what --trainer names. Write %ddp --trainer MyTrainer, or %%ddp in the "
+            "first line of a cell to run that cell."
+        )
     return options
-
-
-def _check_counts(options: Options) -> None:
-    """Refuse several numbers of workers."""
-    counts = {
-        "--gpus": options.gpus,
-        "--devices": len(options.devices) or None,
-        "--nproc": options.nproc,
-    }
-    given = {flag: count for flag, count in counts.items() if count is not None}
-    if len(set(given.values())) > 1:
-        said = " and ".join(
-            f"--devices {','.join(options.devices)}" if flag == "--devices" else f"{flag} {count}"
-            for flag, count in given.items()
-        )
-        raise OptionError(
-            f"{said} ask for different numbers of workers. Keep one of them: --gpus or --devices "
-            "for GPUs, --nproc to take the CPU where GPUs are missing."
-        )
-
-
-def check_ranks(options: Options, world_size: int) -> None:
-    """Refuse a `--rank` that the run does not have; called when the number of workers is known.
-
-    Raises:
-        OptionError: A rank is too high.
-    """
-    if options.rank == "all":
-        return
-    high = [rank for rank in options.rank if rank >= world_size]
-    if high:
-        raise OptionError(
-            f"--rank {high[0]} is not one of this run's {world_size} workers, whose ranks are "
-            f"{'only 0' if world_size == 1 else f'0 to {world_size - 1}'}. Write --rank "
-            f"{world_size - 1}, or --rank all."
-        )
 
 
 def torchrun_argv(options: Options, nproc: int) -> list[str]:

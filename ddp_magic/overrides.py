@@ -21,8 +21,9 @@ from ddp_magic.masking import MASK, looks_secret, mask_line
 
 if TYPE_CHECKING:
     import ast
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ddp_magic.line.parameters import Parameters
     from ddp_magic.line.targets import Target
     from ddp_magic.options import Override
 
@@ -101,6 +102,7 @@ def resolve(
     stores: frozenset[str],
     user_ns: dict[str, Any],
     first_line: int = 1,
+    trainer: Mapping[str, Parameters] | None = None,
 ) -> tuple[Bound, ...]:
     """Find each override's one target and evaluate its value.
 
@@ -114,12 +116,18 @@ def resolve(
         user_ns: The notebook's namespace.
         first_line: The cell's line that the tree's line 1 stands at, where the tree does not have
             the cell's line numbers; for messages.
+        trainer: What the calls of --trainer take, by path.
 
     Raises:
         OverrideError: An override has no target or several, or its value does not fit.
     """
     cell = targets.Cell(
-        tree=tree, reads=reads, stores=stores, user_ns=user_ns, shift=first_line - 1
+        tree=tree,
+        reads=reads,
+        stores=stores,
+        user_ns=user_ns,
+        shift=first_line - 1,
+        trainer=trainer or {},
     )
     found = [(override, cell.target(override.target, override.text)) for override in overrides]
     for (first, one), (second, other) in itertools.combinations(found, 2):

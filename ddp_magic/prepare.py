@@ -11,8 +11,9 @@ from ddp_magic import devices, overrides, script
 from ddp_magic.collect import Collector, pitfalls
 from ddp_magic.errors import OptionError, PlaceError
 from ddp_magic.events import RunStarted
+from ddp_magic.line.counts import check_ranks
 from ddp_magic.nvml import Nvml
-from ddp_magic.options import check_ranks
+from ddp_magic.trainer import find
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ddp_magic.overrides import Bound
     from ddp_magic.rundir import RunDir
     from ddp_magic.shell import Shell
+    from ddp_magic.trainer import Trainer
 
 __all__ = ["Prepared", "place", "prepare"]
 
@@ -112,10 +114,12 @@ def prepare(
         UserError: Something in the line, the cell or the notebook is to be mended first.
         SyntaxError: The body does not parse; it names the cell and its line.
     """
+    trainer = find(options.trainer, shell.user_ns, shell.hidden) if options.trainer else None
+    cell = replace(cell, head=trainer.head) if trainer else cell
     collector = Collector(cell, shell, run, shell.cells)
     reached = collector.gather()
     _check_outputs(options, reached, shell)
-    bound = _bound(options, reached, shell)
+    bound = _bound(options, reached, shell, trainer)
     mark("collected")
     definitions = _warned(collector.finish(bound, dry=options.show), reached, shell, placement)
     script.write(definitions, run, header=_header(options, definitions, placement))
@@ -132,15 +136,21 @@ def prepare(
     )
 
 
-def _bound(options: Options, reached: Reached, shell: Shell) -> tuple[Bound, ...]:
+def _bound(
+    options: Options, reached: Reached, shell: Shell, trainer: Trainer | None
+) -> tuple[Bound, ...]:
     """Find what each override goes to."""
-    return overrides.resolve(
+    bound = overrides.resolve(
         options.overrides,
         tree=reached.tree,
         reads=reached.names,
         stores=reached.stores,
         user_ns=shell.user_ns,
+        trainer=trainer and trainer.calls,
     )
+    if trainer:
+        trainer.require_complete(bound)
+    return bound
 
 
 def _warned(
@@ -189,6 +199,8 @@ def _header(options: Options, definitions: Definitions, placement: Placement) ->
         lines.append("first in each: " + ", ".join(definitions.setups))
     if definitions.overrides:
         lines.append("overrides: " + ", ".join(b.shown for b in definitions.overrides))
+    if options.trainer:
+        lines.append(f"trainer: {options.trainer}; the cell itself runs in rank 0 only, after it")
     if options.note:
         lines.append(f"note: {options.note}")
     return lines

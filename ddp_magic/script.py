@@ -163,7 +163,8 @@ def _program(definitions: Definitions, page: _Page) -> dict[str, object]:
     ]
     return {
         "label": definitions.cell.label,
-        "first_line": definitions.cell.first_line,
+        "first_line": definitions.cell.begins,
+        "head": definitions.cell.head,
         "flags": definitions.flags,
         "path": definitions.path,
         "argv": definitions.argv,

@@ -51,7 +51,7 @@ class Shell:
         self.setup_cells = Setups(self, shell.transform_cell, shell.user_ns_hidden)
         self.between = Between(self.bind)
         self._loading = object()  # the cell that loads us, which began before anybody could tell
-        if self._running():
+        if self._running()[0]:
             self.between.cell_begins(self._loading)
         self._raw = ""
         self._undo = ExitStack()
@@ -96,7 +96,7 @@ class Shell:
 
     def _after_cell(self, result: ExecutionResult | None) -> None:
         self.between.cell_ended(result and result.info)
-        if not self._running():  # else it was a cell within another
+        if not self._running()[0]:  # else it was a cell within another
             self.between.cell_ended(self._loading)
 
     # -- the notebook ---------------------------------------------------------------------------
@@ -131,25 +131,31 @@ class Shell:
         hidden = self._shell.user_ns_hidden
         return name in hidden and hidden[name] is self.user_ns.get(name)
 
-    def cell(self, body: str) -> Cell:
-        """Return the running cell, of which `body` is what stands below the %%ddp line."""
+    def cell(self, body: str | None) -> Cell:
+        """Return the running cell, of which `body` is what stands below the %%ddp line.
+
+        None where it is a ``%ddp`` line, which has nothing below it.
+        """
+        label, line = self._running()
+        label = label or f"Cell In[{self._shell.execution_count}]"
+        if body is None:
+            return Cell(label=label, body="", first_line=line + 1)
         text = body.rstrip("\n")
         above = self._raw.rstrip("\n").removesuffix(text)
         first = above.count("\n") + 1 if len(above) < len(self._raw.rstrip("\n")) else 2
-        label = self._running() or f"Cell In[{self._shell.execution_count}]"
         return Cell(label=label, body=body, first_line=first)
 
-    def _running(self) -> str:
-        """Return the running cell's label, from the frame of its own code; empty if none runs.
+    def _running(self) -> tuple[str, int]:
+        """Return the running cell's label and line, from its own code's frame; empty if none runs.
 
         `execution_count` does not tell: IPython counts it up before the cell, and older ones after.
         """
         frame = inspect.currentframe()
         while frame is not None:
             if label := self.label(frame.f_code.co_filename):
-                return label
+                return label, frame.f_lineno
             frame = frame.f_back
-        return ""
+        return "", 1
 
     def bind(self, values: Mapping[str, Any]) -> None:
         """Set names of the notebook, as an assignment in a cell would."""

@@ -24,7 +24,7 @@ KERNEL_ONLY = {
     "launch", "line", "magic", "metrics", "nvml",
     "options", "outcome", "output", "overrides", "platforms", "prepare", "recorder", "run", "runs",
     "sampler", "script", "setups", "shell", "showing", "stacks", "stall", "standby", "start",
-    "usage", "versions", "views", "waits", "watchers", "wording",
+    "trainer", "usage", "versions", "views", "waits", "watchers", "wording",
 }  # fmt: skip
 WORKER_SIDE = ("agent", "elastic", "guard", "rendezvous", "scheduling", "worker")
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from ddp_magic.errors import OptionError
 from ddp_magic.line import launcher_flags
+from ddp_magic.line.counts import check_ranks
 from ddp_magic.line.splitting import pieces, split
 from ddp_magic.masking import mask_line
 from ddp_magic.options import (
     Options,
     Override,
-    check_ranks,
     flags,
     help_text,
     markdown_table,
@@ -151,7 +151,6 @@ REFUSED = [
     Refused("--amp", f"--amp {NO_OPTION} Write `%%ddp amp=True`."),
     Refused("--amp lr=3", f"--amp {NO_OPTION} Write `%%ddp amp=True lr=3`."),
     Refused("--amp lr = 3", f"--amp {NO_OPTION} Write `%%ddp amp=True lr = 3`."),
-    Refused("--trainer T", f"--trainer {NO_OPTION} Write `%%ddp trainer=T`."),
     Refused("--wait", f"--wait {NO_OPTION} Write `%%ddp wait=True`."),
     Refused("--gpu 2", "--gpu is not an option; --gpus is. Write `%%ddp --gpus 2`."),
     Refused("--gpu=2", "--gpu is not an option; --gpus is. Write `%%ddp --gpus=2`."),
@@ -518,8 +517,8 @@ def test_the_table_has_two_columns_in_every_row() -> None:
 
 def test_every_option_is_one_typed_field_and_nothing_else_is_declared() -> None:
     assert list(flags()) == [
-        "gpus", "devices", "nproc", "output", "rank", "background", "name", "restarts", "timeout",
-        "grace", "env", "keep", "cold", "show", "ui", "torchrun",
+        "gpus", "devices", "nproc", "output", "trainer", "rank", "background", "name", "restarts",
+        "timeout", "grace", "env", "keep", "cold", "show", "ui", "torchrun",
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from ddp_magic.collect import code as codes
 from ddp_magic.collect.binding import reads_unbound
 from ddp_magic.collect.texts import parse
 from ddp_magic.errors import CollectError
-from ddp_magic.futures import future_flags
+from ddp_magic.futures import future_flags, futures_first
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -56,14 +56,16 @@ def read_body(cell: Cell, notebook: Notebook) -> Body:
         SyntaxError: It is not Python; with the cell's name and line numbers.
         CollectError: It has what only a notebook can run, or nothing.
     """
-    text = _python(cell, notebook)
-    shift = cell.first_line - 1
+    text = cell.headed(_python(cell, notebook))
+    shift = cell.begins - 1
     flags = future_flags(notebook.flags) | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         tree = compile(text, cell.label, "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
     except SyntaxError as error:
         raise _in_cell(error, cell, shift) from None
     ast.increment_lineno(tree, shift)
+    if cell.head:
+        futures_first(tree)
     try:
         code = compile(tree, cell.label, "exec", flags, dont_inherit=True)
     except SyntaxError as error:

@@ -16,6 +16,7 @@ __all__ = [
     "refilled",
     "run",
     "set_up",
+    "started",
     "taken",
 ]
 
@@ -53,6 +54,11 @@ def refilled(target: str, key: str) -> str:
 def set_up(label: str, first_line: int) -> str:
     """Return the statement that runs the setup cell whose text is the next value."""
     return _call("setups", "run", f"{_quoted(label)}, {first_line}, {taken(label)}")
+
+
+def started() -> str:
+    """Return the statement that trains with what a factory has made, if that is to be called."""
+    return _call("training", "start", "trainer")
 
 
 def finished() -> str:

@@ -30,7 +30,7 @@ class Listing:
     def __init__(self, texts: Texts, cell: Cell, body: str) -> None:
         self._texts = texts
         lines = hide(body).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        numbered = enumerate((line + "\n" for line in lines), cell.first_line)
+        numbered = enumerate((line + "\n" for line in lines), cell.begins)
         self.texts: dict[str, dict[int, str]] = {cell.label: dict(numbered)}
         self.classes: dict[str, tuple[str, int, int]] = {}
         self._lines: dict[str, list[str]] = {}

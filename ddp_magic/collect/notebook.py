@@ -21,11 +21,22 @@ class Cell:
         label: As tracebacks call it: ``Cell In[7]``.
         body: The text below the %%ddp line, as the user wrote it.
         first_line: The line of the cell that the body begins at, counted from 1.
+        head: What --trainer puts above the body; it counts as the magic's line.
     """
 
     label: str
     body: str
     first_line: int
+    head: str = ""
+
+    @property
+    def begins(self) -> int:
+        """The line of the cell that head and body begin at."""
+        return self.first_line - bool(self.head)
+
+    def headed(self, body: str) -> str:
+        """Return what workers run: the body, below the head where there is one."""
+        return f"{self.head}\n{body}" if self.head else body
 
 
 class Notebook(Protocol):

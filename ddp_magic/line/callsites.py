@@ -14,7 +14,16 @@ if TYPE_CHECKING:
 
     from ddp_magic.line.calls import Call
 
-__all__ = ["SETS", "CallSite", "Passing", "keywords", "passing", "signature", "written"]
+__all__ = [
+    "SETS",
+    "CallSite",
+    "Passing",
+    "keywords",
+    "passed_on",
+    "passing",
+    "signature",
+    "written",
+]
 
 SETS = "also sets"
 """In `Passing.hidden`, what a call does that binds a name inside the argument."""
@@ -188,6 +197,12 @@ def written(callee: str, keyword: str, calls: Sequence[Call], shift: int) -> Pas
         given=tuple(value for _, value in sites),
         local=frozenset().union(*(call.local for call in calls)),
     )
+
+
+def passed_on(callee: str, calls: Sequence[Call], shift: int) -> Passing:
+    """Say how calls pass a keyword that only a ``**`` of theirs takes."""
+    sites = tuple(CallSite(number=call.number, position=None) for call in calls)
+    return Passing(callee=callee, lines=_lines(calls, shift), sites=sites, vague=True)
 
 
 def _lines(calls: Sequence[Call], shift: int) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import os
 import re
 from typing import Literal, NoReturn
@@ -10,6 +11,7 @@ from ddp_magic.errors import OptionError
 
 __all__ = [
     "device_names",
+    "dotted",
     "duration",
     "folder",
     "gpu_count",
@@ -111,6 +113,16 @@ def names(text: str) -> tuple[str, ...]:
     if not found:
         raise OptionError("--output names no variable. Write --output history,model.")
     return tuple(dict.fromkeys(found))
+
+
+def dotted(text: str) -> str:
+    """Convert `--trainer`: a name, or a path to one."""
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split(".")):
+        raise OptionError(
+            f"--trainer takes a name of the notebook, and {text!r} is none. Write --trainer "
+            "MyTrainer, and what it is made with as lr=0.1 behind it."
+        )
+    return text
 
 
 def ranks(text: str) -> tuple[int, ...] | Literal["all"]:

@@ -6,6 +6,7 @@ assignment that `Place.code` is the left side of.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from ddp_magic.errors import OverrideError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["UNKNOWN", "Missing", "Place", "follow", "read_static"]
+__all__ = ["UNKNOWN", "Missing", "Place", "follow", "is_field", "note_of_field", "read_static"]
 
 UNKNOWN = inspect.Parameter.empty
 """A value that is not known without running code of the user's."""
@@ -191,3 +192,21 @@ def _has(holder: Any, name: str) -> bool:
 
 def _quoted(key: str | int) -> str:
     return f'"{key}"' if isinstance(key, str) else str(key)
+
+
+def is_field(place: Place) -> bool:
+    """Whether it is the class attribute that a dataclass keeps of a field's default."""
+    cls = place.holder
+    return (
+        isinstance(cls, type)
+        and dataclasses.is_dataclass(cls)
+        and any(field.name == place.key for field in dataclasses.fields(cls))
+    )
+
+
+def note_of_field(place: Place) -> str:
+    """Say what an override of a field's default does not change."""
+    return (
+        f"{place.path} is overridden for code that reads {place.path}; {place.holder_path}() goes "
+        f"on filling in {place.key}={place.old!r}, which it took when the class was made."
+    )

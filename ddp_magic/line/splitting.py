@@ -19,7 +19,7 @@ _PIECE = re.compile(
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
-def joined(line: str, cell: str) -> tuple[str, str]:
+def joined(line: str, cell: str | None) -> tuple[str, str | None]:
     """Take further lines of the cell into the magic's line while it ends in a backslash."""
     while line.rstrip().endswith("\\") and cell:
         more, _, cell = cell.partition("\n")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import builtins
-import dataclasses
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +14,15 @@ from ddp_magic.line import callsites, refusals, suggestions
 from ddp_magic.line.callees import Callees
 from ddp_magic.line.calls import Call, find_calls
 from ddp_magic.line.first_use import bound_first
-from ddp_magic.line.paths import Missing, Place, follow
+from ddp_magic.line.paths import Missing, Place, follow, is_field, note_of_field
 from ddp_magic.line.settable import require_settable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from inspect import Signature
 
     from ddp_magic.line.callsites import CallSite, Passing
+    from ddp_magic.line.parameters import Parameters
 
 __all__ = ["Cell", "Target"]
 
@@ -61,6 +62,7 @@ class Cell:
         stores: Globals that the body binds.
         user_ns: The notebook's namespace.
         shift: What to add to a line of the tree for the cell's line.
+        trainer: What the calls of --trainer take, by path.
     """
 
     tree: ast.Module
@@ -68,6 +70,7 @@ class Cell:
     stores: frozenset[str]
     user_ns: dict[str, Any]
     shift: int
+    trainer: Mapping[str, Parameters] = field(default_factory=dict[str, "Parameters"])
 
     @cached_property
     def own(self) -> dict[str, int]:
@@ -86,7 +89,8 @@ class Cell:
         known: dict[str, tuple[Signature, list[Call]]] = {}
         foreign: dict[str, list[Call]] = {}
         for call in find_calls(self.tree):
-            signature = self.callees.signature(call)
+            ours = self.trainer.get(call.path)
+            signature = ours.signature if ours else self.callees.signature(call)
             if signature is not None and call.path:
                 first, calls = known.setdefault(call.path, (signature, []))
                 if [*first.parameters] == [*signature.parameters]:
@@ -150,7 +154,7 @@ class Cell:
             return self._parameter(name, clear[0], text)
         if isinstance(found, Place):
             require_settable(found, text, self.user_ns)
-            note = _of_field(found) if _is_field(found) else ""
+            note = note_of_field(found) if is_field(found) else ""
             return Target(
                 label=written, name=written, place=found, replaced=(found.old,), note=note
             )
@@ -164,7 +168,7 @@ class Cell:
             require_settable(place, text, self.user_ns)
         except OverrideError:
             return False
-        return not _is_field(place)
+        return not is_field(place)
 
     def find(self, written: str) -> Place | Missing | None:
         """Follow a path from a variable that workers read; None where its head is none."""
@@ -180,7 +184,8 @@ class Cell:
 
     def _passings(self, name: str, callee: str | None = None) -> list[Passing]:
         known = (
-            callsites.passing(path, name, signature, calls, self.shift)
+            self._passed_on(path, name, calls)
+            or callsites.passing(path, name, signature, calls, self.shift)
             for path, (signature, calls) in self.callables.items()
             if callee in (None, path)
         )
@@ -191,6 +196,13 @@ class Cell:
         )
         found = [p for p in (*known, *foreign) if p is not None]
         return [p for p in found if not p.vague or not p.splats or self._may_pass(p, name)]
+
+    def _passed_on(self, path: str, name: str, calls: list[Call]) -> Passing | None:
+        """Return how a trainer's ``**`` takes what it has no parameter for."""
+        ours = self.trainer.get(path)
+        if ours is None or not ours.open or name in ours.signature.parameters:
+            return None
+        return callsites.passed_on(path, calls, self.shift)
 
     def _may_pass(self, passing: Passing, name: str) -> bool:
         """Whether a ``**`` may pass the keyword, as far as the notebook's dicts tell."""
@@ -220,20 +232,3 @@ class Cell:
             return ast.literal_eval(node)
         except (ValueError, TypeError, MemoryError, RecursionError):
             return _EMPTY
-
-
-def _is_field(place: Place) -> bool:
-    """Whether it is the class attribute that a dataclass keeps of a field's default."""
-    cls = place.holder
-    return (
-        isinstance(cls, type)
-        and dataclasses.is_dataclass(cls)
-        and any(field.name == place.key for field in dataclasses.fields(cls))
-    )
-
-
-def _of_field(place: Place) -> str:
-    return (
-        f"{place.path} is overridden for code that reads {place.path}; {place.holder_path}() goes "
-        f"on filling in {place.key}={place.old!r}, which it took when the class was made."
-    )

@@ -10,17 +10,19 @@ import ast
 import builtins
 import inspect
 import json
+import os
 import sys
 import warnings
+from functools import cached_property
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from ddp_magic.futures import future_flags
 from ddp_magic.pickling import Sender
 from ddp_magic.rundir import RunDir
 from ddp_magic.sourcemap import SourceMap
-from ddp_magic.worker import arguments, listing, loop, setups
+from ddp_magic.worker import listing, loop, setups, training
+from ddp_magic.worker.body import compiled
 from ddp_magic.worker.values import kept
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Program:
         self._run = run
         self._about: dict[str, Any] = json.loads(run.program.read_bytes())
         self._sources: dict[int, tuple[str, Any]] = {}
+        self._trained: object = NO_VALUE
+        self._alone = False
         self.namespace = _fresh_main(str(run.main)) if namespace is None else namespace
 
     @property
@@ -73,16 +77,44 @@ class Program:
                 setups.note(error, code.co_filename)
             raise
 
+    @property
+    def trains(self) -> bool:
+        """Whether --trainer names what is to train, before the body and in every rank."""
+        return bool(self._about["head"])
+
+    def train(self) -> None:
+        """Run what --trainer stands for, in which all ranks take part."""
+        self._trained = self._drive(0)
+
+    def go_alone(self, rank: int) -> None:
+        """Leave the process group: the training is over, and rank 0 alone runs the body."""
+        training.leave_group()
+        self._alone = True
+        if rank:
+            loop.close()
+
     def body(self) -> object:
-        """Run the cell's body; return its last expression's value, `NO_VALUE` without one."""
+        """Run the cell's body; return its last expression's value, `NO_VALUE` without one.
+
+        Without a body the trainer's own result is the value.
+        """
         try:
-            codes = list(self._body_codes())
+            value = self._drive(1)
+        finally:
+            loop.close()
+        return value if self._codes[1] else self._trained
+
+    @cached_property
+    def _codes(self) -> tuple[list[CodeType], list[CodeType]]:
+        return compiled(self._text(), self._about)
+
+    def _drive(self, part: int) -> object:
+        try:
+            codes = self._codes[part]
             value = loop.run(codes, self.namespace)
         except BaseException as error:
             self._explain(error)
             raise
-        finally:
-            loop.close()
         return value if len(codes) > 1 else NO_VALUE
 
     def sender(self) -> Sender:
@@ -106,28 +138,6 @@ class Program:
                 module = ast.Module([statement], [])
                 yield compile(module, name, "exec", self._about["flags"], dont_inherit=True)
 
-    def _body_codes(self) -> Iterator[CodeType]:
-        """Compile the statements, then the last expression if the body has a value."""
-        text = self._text()
-        flags = self._about["flags"] | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        label, first = self._about["label"], self._about["first_line"]
-        with warnings.catch_warnings(action="ignore"):  # the kernel has shown them
-            only = flags | ast.PyCF_ONLY_AST
-            tree: ast.Module = compile(text, label, "exec", only, dont_inherit=True)
-            ast.increment_lineno(tree, first - 1)
-            arguments.put(tree, self._about["arguments"])
-            last = tree.body[-1] if tree.body else None
-            valued = isinstance(last, ast.Expr) and not listing.ends_in_semicolon(text)
-            rest = ast.Module(tree.body[:-1] if valued else tree.body, [])
-            code = compile(rest, label, "exec", flags, dont_inherit=True)
-            yield code
-            if valued:
-                assert isinstance(last, ast.Expr)
-                # the body's own __future__ imports hold for its last line too
-                flags |= future_flags(code.co_flags)
-                expression = ast.Expression(last.value)
-                yield compile(expression, label, "eval", flags, dont_inherit=True)
-
     def _text(self) -> str:
         """Return the body's text: that of the file, unless it has a key, which stands in none."""
         if _BODY in self._about["segments"]:
@@ -144,6 +154,9 @@ class Program:
             why = self._about["left_out"].get(getattr(cause, "name", None))
             if isinstance(cause, NameError) and why:
                 cause.add_note(f"%%ddp could not send it: {why}")
+            elif self._alone and (why := training.why(cause)):
+                cause.add_note(why)
+                return
             cause = cause.__cause__ or cause.__context__
 
 
@@ -161,4 +174,11 @@ def main() -> None:
     assert frame is not None
     assert frame.f_back is not None
     namespace = frame.f_back.f_globals
-    Program(RunDir(Path(namespace["__file__"]).parent), namespace).body()
+    program = Program(RunDir(Path(namespace["__file__"]).parent), namespace)
+    if program.trains:
+        rank = int(os.environ.get("RANK", "0"))
+        program.train()
+        program.go_alone(rank)
+        if rank:
+            return
+    program.body()

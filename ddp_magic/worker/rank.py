@@ -42,6 +42,7 @@ class Rank:
         self.before: dict[str, object] = {}
         self.imported: set[str] = set()
         self.changes: Changes | None = None
+        self.grouped: bool | None = None
         self.reporter = Reporter(run, self.rank)
         self.displays = Displays(run, self.rank)
 
@@ -63,7 +64,7 @@ class Rank:
         if code == 0:  # before a figure is saved: pyplot would open it again in the kernel
             self.displays.end()
         if self.rank == 0:
-            tell(self.run, ev="group", used=grouped())
+            tell(self.run, ev="group", used=grouped() if self.grouped is None else self.grouped)
             self.tell_imports()
             self.save(code, value)
         if code:  # drawing takes time, and the guard gives it only so much
@@ -116,7 +117,12 @@ class Rank:
             with contextlib.suppress(Exception):  # all that it is for is a note
                 self.changes = Changes(self.program.namespace, self.program.values)
         tell(self.run, ev="running", rank=self.rank, attempt=self.attempt)
-        return self.program.body()
+        if self.program.trains:
+            self.program.train()
+            self.grouped = grouped()
+            self.part()
+            self.program.go_alone(self.rank)
+        return NO_VALUE if self.program.trains and self.rank else self.program.body()
 
     def set_device(self) -> None:
         """Make this rank's GPU the current one, so that plain ``.cuda()`` means it."""

@@ -1,0 +1,186 @@
+"""What --trainer names, and the lines that it stands for; runs in the kernel.
+
+Nothing of the user's runs here: attributes are looked up without their descriptors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import inspect
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.collect.lines import started
+from ddp_magic.errors import OptionError, OverrideError
+from ddp_magic.line.parameters import Parameters, parameters_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ddp_magic.overrides import Bound
+
+__all__ = ["Trainer", "find"]
+
+_METHODS = ("train", "fit")
+_NEAR = 0.7
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """A class, factory or instance of the notebook, as --trainer names it.
+
+    Attributes:
+        name: ``MyTrainer``, ``lib.MyTrainer``.
+        head: The statements, in one line: ``trainer = MyTrainer(); trainer.train()``.
+        calls: What they call, by path, with its parameters, as far as these can be known.
+    """
+
+    name: str
+    head: str
+    calls: dict[str, Parameters]
+
+    def require_complete(self, bound: Sequence[Bound]) -> None:
+        """Refuse a call that leaves out what it needs.
+
+        Raises:
+            OverrideError: Says which parameters, and how to give them.
+        """
+        given = {each.target for each in bound}
+        for path, parameters in self.calls.items():
+            missing = [n for n in parameters.needed if f"{path}({n})" not in given]
+            if missing:
+                example = " ".join(f"{name}=..." for name in missing)
+                raise OverrideError(
+                    f"{path}() needs {' and '.join(missing)}, and the line gives "
+                    f"{'it no value' if len(missing) == 1 else 'them no values'}. "
+                    f"Write {example} on the line ({missing[0]}={{...}} for an object of the "
+                    "notebook), or give a default."
+                )
+
+
+def find(name: str, user_ns: dict[str, Any], hidden: Callable[[str], bool]) -> Trainer:
+    """Find what --trainer means.
+
+    Args:
+        name: What stands behind it.
+        user_ns: The notebook's namespace.
+        hidden: Whether a name is IPython's own.
+
+    Raises:
+        OptionError: The notebook has nothing of that name, or nothing that trains.
+    """
+    value = _value(name, user_ns, hidden)
+    made = value
+    while isinstance(made, functools.partial):
+        made = made.func
+    if isinstance(made, type):
+        return _of_class(name, value, made)
+    if _is_function(made):
+        return _of_factory(name, value)
+    return _of_instance(name, value)
+
+
+def _is_function(value: object) -> bool:
+    with contextlib.suppress(Exception):  # it asks the type, whose metaclass may refuse
+        return inspect.isroutine(value)
+    return False
+
+
+def _of_class(name: str, value: Any, cls: type) -> Trainer:
+    method = _method(name, cls, "class")
+    call = f"trainer.{method}" if method else "trainer"
+    return Trainer(
+        name=name,
+        head=f"trainer = {name}(); {_called(call, cls, method)}",
+        calls=_known({name: value}) | _known_method(call, cls, method),
+    )
+
+
+def _of_factory(name: str, value: Any) -> Trainer:
+    """Return what is made by a function, or trained by it: only its result tells."""
+    made = f"await {name}()" if inspect.iscoroutinefunction(value) else f"{name}()"
+    return Trainer(name=name, head=f"trainer = {made}; {started()}", calls=_known({name: value}))
+
+
+def _of_instance(name: str, value: Any) -> Trainer:
+    cls = type(value)
+    method = _method(name, cls, f"{cls.__name__} object")
+    call = f"trainer.{method}" if method else "trainer"
+    bound = "" if name == "trainer" else f"trainer = {name}; "
+    return Trainer(
+        name=name,
+        head=f"{bound}{_called(call, cls, method)}",
+        calls=_known_method(call, cls, method),
+    )
+
+
+def _called(call: str, cls: type, method: str) -> str:
+    function = _static(cls, method or "__call__")
+    return f"await {call}()" if inspect.iscoroutinefunction(function) else f"{call}()"
+
+
+def _method(name: str, cls: type, what: str) -> str:
+    """Return ``train`` or ``fit``; empty where the call itself trains."""
+    found = {each: _static(cls, each) for each in (*_METHODS, "__call__")}
+    module: Any = getattr(sys.modules.get("torch.nn"), "Module", None)
+    if module is not None and issubclass(cls, module):
+        found = {n: f for n, f in found.items() if f is not getattr(module, n, None)}
+        if not any(found.values()):
+            raise OptionError(
+                f"--trainer {name}: {name} is a torch module, whose train() only switches its mode."
+                " Name the class or function that trains it."
+            )
+    for method in _METHODS:
+        if _is_callable(found.get(method)):
+            return method
+    if _is_callable(found.get("__call__")) and cls is not ModuleType:
+        return ""
+    raise OptionError(
+        f"--trainer {name}: {name} is a {what} without train() or fit(), and cannot be called. "
+        "Name a class, function or object of the notebook that trains."
+    )
+
+
+def _static(cls: type, name: str) -> Any:
+    """Return what an instance gets, unbound; a metaclass has methods of its own."""
+    return next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
+
+
+def _is_callable(found: object) -> bool:
+    return found is not None and (callable(found) or isinstance(found, (staticmethod, classmethod)))
+
+
+def _known(values: dict[str, Any]) -> dict[str, Parameters]:
+    found = {path: parameters_of(value) for path, value in values.items()}
+    return {path: parameters for path, parameters in found.items() if parameters is not None}
+
+
+def _known_method(call: str, cls: type, method: str) -> dict[str, Parameters]:
+    function = _static(cls, method or "__call__")
+    plain = isinstance(function, (staticmethod, classmethod))
+    found = parameters_of(function.__func__ if plain else function)
+    if found is None:
+        return {}
+    return {call: found if isinstance(function, staticmethod) else found.without_first()}
+
+
+def _value(name: str, user_ns: dict[str, Any], hidden: Callable[[str], bool]) -> Any:
+    root, *steps = name.split(".")
+    if root not in user_ns or hidden(root):
+        known = [n for n in user_ns if not n.startswith("_") and not hidden(n)]
+        close = difflib.get_close_matches(root, known, 1, _NEAR)
+        remedy = f"Did you mean {close[0]}?" if close else "Run the cell that defines it first."
+        raise OptionError(f"--trainer {name}: the notebook has no variable {root}. {remedy}")
+    value = user_ns[root]
+    for step in steps:
+        missing = object()
+        value = inspect.getattr_static(value, step, missing)
+        if value is missing:
+            raise OptionError(
+                f"--trainer {name}: there is no {step} in it. Write the name as in a cell."
+            )
+    return value

@@ -1,0 +1,71 @@
+"""--trainer in a rank: what a factory made is trained, then rank 0 goes on alone."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from typing import Any
+
+__all__ = ["LAUNCHER", "leave_group", "start", "why"]
+
+LAUNCHER = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    *("GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE"),
+)
+"""What the launcher gives each worker. A process without it is one of its own to every library."""
+_WHY = (
+    "With --trainer the cell's body runs in rank 0 only, after the training: the other ranks have "
+    "ended, and the process group with them. Do this in the trainer, or leave --trainer out and "
+    "call the trainer in the cell, which then runs in every rank."
+)
+
+
+def start(made: Any) -> object:
+    """Call what a factory made, if that trains; else making it was the training.
+
+    Returns:
+        What `train()` or `fit()` returned, or `made`.
+    """
+    for name in ("train", "fit"):
+        method = getattr(made, name, None)
+        if callable(method) and not _switches_mode(method) and _needs_nothing(method):
+            return method()
+    return made
+
+
+def _switches_mode(method: Any) -> bool:
+    module = getattr(sys.modules.get("torch.nn"), "Module", None)
+    return module is not None and getattr(method, "__func__", None) is module.train
+
+
+def _needs_nothing(method: Any) -> bool:
+    try:
+        inspect.signature(method).bind()
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell
+        return True
+    return True
+
+
+def leave_group() -> None:
+    """Leave the process group, and be a process of its own to what asks the environment."""
+    dist = sys.modules.get("torch.distributed")
+    if dist is not None and dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+    for name in LAUNCHER:
+        os.environ.pop(name, None)
+
+
+def why(error: BaseException) -> str:
+    """Say why the body has no process group, if that is what it misses; else nothing."""
+    if isinstance(error, KeyError) and error.args[:1] and error.args[0] in LAUNCHER:
+        return _WHY
+    trace = error.__traceback__
+    while trace is not None:
+        name = str(trace.tb_frame.f_globals.get("__name__", ""))
+        if name.startswith("torch.distributed."):
+            return _WHY
+        trace = trace.tb_next
+    return ""
