@@ -110,7 +110,7 @@ def test_notebook_7_has_all_of_it_on_two_pages_and_in_the_record(server):
     panel.locator(".ddp-body", has_text="it began with 0.05").wait_for()
     assert panel.locator(".ddp-override").all_inner_texts() == ["lr=0.05 → lr"]
     panel.locator(".ddp-chart").nth(1).wait_for()
-    assert panel.locator(".ddp-key").inner_text() == "loss 0.03333"
+    panel.locator(".ddp-key", has_text="loss 0.03333").wait_for()
     panel.locator(".ddp-device").first.wait_for()
     output.get_by_text("a table").wait_for()
     assert panel.get_by_role("button", name="to background").is_hidden()
