@@ -152,7 +152,9 @@ def flood_ddp(lines: int, ui: str) -> Flood:
         wall = time.monotonic() - began
         guard = next(p for p in marked(tmp) if "guard/__main__.py" in command_line(p))
         cpu = [sum(psutil.Process(pid).cpu_times()[:2]) for pid in (kernel.pid, guard)]
-        logs = list(tmp.glob("ddp_magic-*/run-2/logs/rank0.stdout*.log"))
+        # its number depends on how many groups of workers have waited: it has the most to read
+        runs = [[*place.glob("rank0.stdout*.log")] for place in tmp.glob("ddp_magic-*/run-*/logs")]
+        logs = max(runs, key=lambda found: sum(path.stat().st_size for path in found))
         logs.sort(key=lambda path: int("0" + path.name.split(".")[2].removesuffix("log")))
         return Flood(
             way=f"%%ddp --ui {ui}",

@@ -14,6 +14,7 @@ __all__ = [
     "AFTER_ESCAPE",
     "ESCAPE",
     "INCOMPLETE",
+    "ON",
     "PLAIN",
     "TRUE_COLOUR",
     "Effect",
@@ -63,8 +64,9 @@ class Style(NamedTuple):
 
 PLAIN = Style()
 """The only one of its kind: `is` finds it."""
-_ON = {1: Effect.BOLD, 2: Effect.DIM, 3: Effect.ITALIC, 4: Effect.UNDERLINE, 7: Effect.INVERSE,
-       9: Effect.STRIKE}  # fmt: skip
+ON = {1: Effect.BOLD, 2: Effect.DIM, 3: Effect.ITALIC, 4: Effect.UNDERLINE, 7: Effect.INVERSE,
+      9: Effect.STRIKE}  # fmt: skip
+"""What turns each effect on, by its code."""
 _OFF = {22: Effect.BOLD | Effect.DIM, 23: Effect.ITALIC, 24: Effect.UNDERLINE, 27: Effect.INVERSE,
         29: Effect.STRIKE}  # fmt: skip
 
@@ -76,8 +78,8 @@ def restyle(style: Style, params: str) -> Style:
     for code in codes:
         if code == 0:
             style = PLAIN
-        elif code in _ON:
-            style = style._replace(effects=style.effects | int(_ON[code]))
+        elif code in ON:
+            style = style._replace(effects=style.effects | int(ON[code]))
         elif code in _OFF:
             style = style._replace(effects=style.effects & ~int(_OFF[code]))
         elif code == 38:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.collect.lines import started
 from ddp_magic.errors import OptionError, OverrideError
 from ddp_magic.line.parameters import Parameters, parameters_of
+from ddp_magic.line.paths import UNKNOWN, read_static
+from ddp_magic.line.suggestions import NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Trainer", "find"]
 
 _METHODS = ("train", "fit")
-_NEAR = 0.7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +35,10 @@ class Trainer:
     """A class, factory or instance of the notebook, as --trainer names it.
 
     Attributes:
-        name: ``MyTrainer``, ``lib.MyTrainer``.
         head: The statements, in one line: ``trainer = MyTrainer(); trainer.train()``.
         calls: What they call, by path, with its parameters, as far as these can be known.
     """
 
-    name: str
     head: str
     calls: dict[str, Parameters]
 
@@ -94,16 +93,15 @@ def _of_class(name: str, value: Any, cls: type) -> Trainer:
     method = _method(name, cls, "class")
     call = f"trainer.{method}" if method else "trainer"
     return Trainer(
-        name=name,
         head=f"trainer = {name}(); {_called(call, cls, method)}",
-        calls=_known({name: value}) | _known_method(call, cls, method),
+        calls=_known(name, value) | _known_method(call, cls, method),
     )
 
 
 def _of_factory(name: str, value: Any) -> Trainer:
     """Return what is made by a function, or trained by it: only its result tells."""
     made = f"await {name}()" if inspect.iscoroutinefunction(value) else f"{name}()"
-    return Trainer(name=name, head=f"trainer = {made}; {started()}", calls=_known({name: value}))
+    return Trainer(head=f"trainer = {made}; {started()}", calls=_known(name, value))
 
 
 def _of_instance(name: str, value: Any) -> Trainer:
@@ -112,7 +110,6 @@ def _of_instance(name: str, value: Any) -> Trainer:
     call = f"trainer.{method}" if method else "trainer"
     bound = "" if name == "trainer" else f"trainer = {name}; "
     return Trainer(
-        name=name,
         head=f"{bound}{_called(call, cls, method)}",
         calls=_known_method(call, cls, method),
     )
@@ -154,9 +151,9 @@ def _is_callable(found: object) -> bool:
     return found is not None and (callable(found) or isinstance(found, (staticmethod, classmethod)))
 
 
-def _known(values: dict[str, Any]) -> dict[str, Parameters]:
-    found = {path: parameters_of(value) for path, value in values.items()}
-    return {path: parameters for path, parameters in found.items() if parameters is not None}
+def _known(path: str, value: Any) -> dict[str, Parameters]:
+    found = parameters_of(value)
+    return {} if found is None else {path: found}
 
 
 def _known_method(call: str, cls: type, method: str) -> dict[str, Parameters]:
@@ -172,14 +169,13 @@ def _value(name: str, user_ns: dict[str, Any], hidden: Callable[[str], bool]) ->
     root, *steps = name.split(".")
     if root not in user_ns or hidden(root):
         known = [n for n in user_ns if not n.startswith("_") and not hidden(n)]
-        close = difflib.get_close_matches(root, known, 1, _NEAR)
+        close = difflib.get_close_matches(root, known, 1, NEAR)
         remedy = f"Did you mean {close[0]}?" if close else "Run the cell that defines it first."
         raise OptionError(f"--trainer {name}: the notebook has no variable {root}. {remedy}")
     value = user_ns[root]
     for step in steps:
-        missing = object()
-        value = inspect.getattr_static(value, step, missing)
-        if value is missing:
+        value = read_static(value, step)
+        if value is UNKNOWN:
             raise OptionError(
                 f"--trainer {name}: there is no {step} in it. Write the name as in a cell."
             )

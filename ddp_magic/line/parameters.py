@@ -49,9 +49,12 @@ def parameters_of(value: Any) -> Parameters | None:
     A ``**`` that a class's ``__init__`` hands on stands for the parameters of the next one.
     """
     try:
-        signature = inspect.signature(value)
+        return _parameters_of(value, inspect.signature(value))
     except Exception:  # a builtin has none, a metaclass may raise anything
         return None
+
+
+def _parameters_of(value: Any, signature: Signature) -> Parameters:
     parameters = [*signature.parameters.values()]
     if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
         return Parameters(signature=signature, open=False)

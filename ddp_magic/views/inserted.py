@@ -11,7 +11,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from ddp_magic.screen import Screen
-from ddp_magic.sgr import PLAIN, TRUE_COLOUR, Effect
+from ddp_magic.sgr import ON, PLAIN, TRUE_COLOUR
 
 if TYPE_CHECKING:
     from ddp_magic.screen import Line
@@ -21,14 +21,6 @@ __all__ = ["Raw"]
 
 _KEPT = 16_384
 """Characters in which the newest drawing of all bars is."""
-_CODES = {
-    Effect.BOLD: 1,
-    Effect.DIM: 2,
-    Effect.ITALIC: 3,
-    Effect.UNDERLINE: 4,
-    Effect.INVERSE: 7,
-    Effect.STRIKE: 9,
-}
 
 
 class _Terminal(Screen):
@@ -87,7 +79,7 @@ def _coloured(line: Line) -> str:
 
 
 def _sgr(style: Style) -> str:
-    codes = [str(code) for effect, code in _CODES.items() if style.effects & effect]
+    codes = [str(code) for code, effect in ON.items() if style.effects & effect]
     for base, colour in ((38, style.fg), (48, style.bg)):
         if colour >= TRUE_COLOUR:
             red, green, blue = (colour - TRUE_COLOUR).to_bytes(3, "big")
