@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ddp_magic.news import tell
 from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
-from ddp_magic.worker import errors, lifeline, stdio
+from ddp_magic.worker import errors, frameworks, lifeline, stdio
 from ddp_magic.worker.changes import Changes
 from ddp_magic.worker.display import Displays
 from ddp_magic.worker.metrics import Reporter
@@ -110,6 +110,7 @@ class Rank:
         self.set_device()
         self.reporter.begin()
         self.displays.begin(self.job["displays"])
+        frameworks.attend()
         self.program.define()
         self.imported = {*sys.modules}
         self.before = dict(self.program.namespace)
