@@ -69,8 +69,9 @@ class Own(Trainer):
         return (loss, out) if return_outputs else loss
 
     def _save(self, output_dir=None, state_dict=None):
-        with open("written", "a") as file:
-            file.write(f"{os.environ.get('RANK')} {os.path.basename(output_dir)}\\n")
+        if self.args.should_save:
+            with open("written", "a") as file:
+                file.write(f"{os.environ.get('RANK')} {os.path.basename(output_dir)}\\n")
         super()._save(output_dir, state_dict)
 
 def digest(model):
@@ -220,25 +221,6 @@ def test_a_function_that_makes_a_trainer_is_trained_by_its_name(notebook: Cells)
     assert notebook.value("[back.args.world_size, back.accelerator.num_processes]") == [1, 1]
 
 
-def test_a_run_goes_on_from_a_checkpoint_and_an_override_reaches_what_was_made_before(
-    notebook: Cells, run: Run
-):
-    notebook.run("args.output_dir = 'out'")
-    shown = notebook.run(
-        """
-        %%ddp -n 2 -o told num_train_epochs=3 args.seed=5
-        trainer = Own(net, args, **given)
-        trainer.train(resume_from_checkpoint="out/checkpoint-8")
-        told = [trainer.state.global_step, args.seed, len(trainer.state.log_history)]
-        """
-    )
-
-    step, seed, logged = notebook.value("told")
-    assert "num_train_epochs=3 → args.num_train_epochs" in shown
-    assert (step, seed) == (12, 5)
-    assert logged > len(run.told["log"])
-
-
 def test_accelerate_counts_the_workers_and_its_model_of_mixed_precision_comes_back(
     notebook: Cells,
 ):
@@ -296,27 +278,35 @@ def test_what_was_made_before_for_one_process_is_refused(notebook: Cells, cell, 
     assert told in shown
 
 
-def test_a_stopped_training_brings_back_what_it_had(notebook: Cells, folder: Path):
-    marker = folder / "begun"
+def test_what_goes_on_from_a_checkpoint_with_overrides_and_is_stopped_brings_back_what_it_has(
+    notebook: Cells, folder: Path, run: Run
+):
+    notebook.run("args.output_dir, args.load_best_model_at_end = 'out', False")
     cell = """
-    %%ddp -n 2 -o told
+    %%ddp -n 2 -o told num_train_epochs=10000 args.seed=5
     class Mark(TrainerCallback):
         def on_step_end(self, args, state, control, **kwargs):
-            if state.global_step == 3:
+            steps.append(state.global_step)
+            if len(steps) == 3:
                 open("begun", "w").close()
-    args.num_train_epochs, args.eval_strategy, args.save_strategy = 10000, "no", "no"
-    args.load_best_model_at_end = False
+    args.eval_strategy = args.save_strategy = "no"
+    steps = []
     trainer = Own(net, args, callbacks=[Mark()], **given)
     try:
-        trainer.train()
+        trainer.train(resume_from_checkpoint="out/checkpoint-8")
     finally:
-        told = trainer.state.global_step
+        told = [args.num_train_epochs, args.seed, steps[0], len(steps), trainer.state.log_history]
     """
     request = notebook.kernel.start(textwrap.dedent(cell).strip())
-    until(marker.exists)
+    until((folder / "begun").exists)
     notebook.kernel.manager.interrupt_kernel()
     ended, shown = notebook.kernel.finish(request)
+    *told, steps, log = notebook.value("told")
 
     assert ended == "error"
     assert "stopped" in shown
-    assert notebook.value("told") >= 3
+    assert "num_train_epochs=10000 → args.num_train_epochs" in shown
+    assert told == [10000, 5, 9]
+    assert steps >= 3
+    earlier = [each for each in run.told["log"] if "loss" in each]
+    assert [each for each in log if "loss" in each][: len(earlier)] == earlier
