@@ -276,7 +276,7 @@ def test_a_long_log_keeps_its_newest_lines_follows_its_end_and_finds_what_is_far
     lab.page.wait_for_function(at_end, arg=log.element_handle())
     assert log.locator(".ddp-past").count() > 10, "and these are not laid out again"
 
-    wanted = f"line {numbers[60]}"
+    wanted = f"line {numbers[51]}"
     output.get_by_label("Find in the output").fill(wanted)
     output.get_by_label("Find in the output").press("Enter")
     found = log.get_by_text(wanted, exact=True).element_handle()
