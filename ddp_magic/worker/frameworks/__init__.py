@@ -17,6 +17,9 @@ _HOOKS = {
     "lightning.fabric.strategies.ddp": "lightning:start_nothing",
     "lightning.pytorch.accelerators.cpu": "lightning:count_workers",
     "lightning.pytorch.strategies.ddp": "lightning:start_nothing",
+    "lightning.pytorch.trainer.connectors.logger_connector.logger_connector": (
+        "lightning_metrics:report"
+    ),
     "lightning.pytorch.trainer.connectors.signal_connector": "lightning:leave_signals",
     "lightning.pytorch.trainer.trainer": "lightning:watch_trainer",
 }
