@@ -58,9 +58,9 @@ def _set_by(kind: type) -> Iterator[str]:
     for function in vars(kind).values():
         if not isinstance(function, FunctionType):
             continue
-        before: object = None
+        loaded: tuple[object, ...] = ()
         for step in dis.get_instructions(function.__code__):
-            if step.opname == "STORE_ATTR" and before == "self":
+            if step.opname == "STORE_ATTR" and loaded[-1:] == ("self",):
                 yield step.argval
-            # from 3.13 on one instruction may load two names
-            before = step.argval[-1] if isinstance(step.argval, tuple) else step.argval
+            fast = step.opname.startswith("LOAD_FAST")  # from 3.13 on it may load two names
+            loaded = step.argval if isinstance(step.argval, tuple) else (step.argval,) * fast
