@@ -223,13 +223,19 @@ class Panel:
 
 
 @contextlib.contextmanager
-def kernel(version: str = "") -> Iterator[Kernel]:
-    """Start a kernel, of this release or the installed one, and end it."""
+def kernel(version: str = "", **changed: str | None) -> Iterator[Kernel]:
+    """Start a kernel, of this release or the installed one, and end it.
+
+    Args:
+        version: The release.
+        changed: What else is set in its environment; None for what is not to be there.
+    """
     place = tempfile.mkdtemp()
     file = f"{place}/kernel-{uuid4()}.json"  # as a Jupyter server names it
     manager = KernelManager(kernel_name="python3", connection_file=file)
     added = {"PYTHONPATH": python_path(version), "JUPYTER_PLATFORM_DIRS": "1"}
-    manager.start_kernel(env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **added})
+    environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **added, **changed}
+    manager.start_kernel(env={k: value for k, value in environ.items() if value is not None})
     client = manager.blocking_client()
     client.start_channels()
     try:
