@@ -17,6 +17,7 @@ _HOOKS = {
     "pytorch_lightning.accelerators.cpu": "lightning:count_workers",
     "ultralytics.engine.trainer": "ultralytics:train",
     "ultralytics.engine.validator": "ultralytics:validate",
+    "ultralytics.utils": "ultralytics:settle",
 }
 """What is called with which module, as soon as that module is there."""
 

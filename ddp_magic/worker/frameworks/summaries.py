@@ -9,21 +9,32 @@ import contextlib
 import csv
 from numbers import Number
 from pathlib import Path
-from typing import Any, SupportsFloat, cast
+from typing import TYPE_CHECKING, Any, SupportsFloat, cast
 
 from ddp_magic.results.trained import Trained
 
-__all__ = ["summary"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["is_known", "summary"]
 
 
 def summary(trainer: object) -> Trained | None:
     """Return what came of a training, None where the trainer is of no kind that is known here."""
-    for kind in type(trainer).__mro__:
-        tell = _KINDS.get(f"{kind.__module__}.{kind.__qualname__}")
-        if tell is not None:
-            with contextlib.suppress(Exception):  # another release, or a trainer of other habits
-                return tell(trainer)
+    if tell := _way(trainer):
+        with contextlib.suppress(Exception):  # another release, or a trainer of other habits
+            return tell(trainer)
     return None
+
+
+def is_known(trainer: object) -> bool:
+    """Whether it is a trainer of a kind that is known here: it changes, and stays in its rank."""
+    return _way(trainer) is not None
+
+
+def _way(trainer: object) -> Callable[[Any], Trained] | None:
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(trainer).__mro__)
+    return next((_KINDS[name] for name in names if name in _KINDS), None)
 
 
 def _ultralytics(trainer: Any) -> Trained:

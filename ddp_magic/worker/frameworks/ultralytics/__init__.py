@@ -14,7 +14,7 @@ from ddp_magic.worker.frameworks.ultralytics import cpu
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["train", "validate"]
+__all__ = ["settle", "train", "validate"]
 
 
 def train(module: ModuleType) -> None:
@@ -25,3 +25,9 @@ def train(module: ModuleType) -> None:
 def validate(module: ModuleType) -> None:
     """Have the validators of ``ultralytics.engine.validator`` validate in our ranks."""
     cpu.validate(module)
+
+
+def settle(module: ModuleType) -> None:
+    """Let ``save_dir`` be a setting: releases up to 8.4.6 drop one that their table lacks."""
+    for table in (module.DEFAULT_CFG_DICT, vars(module.DEFAULT_CFG)):
+        table.setdefault("save_dir", None)
