@@ -115,7 +115,7 @@ def prepare(
         SyntaxError: The body does not parse; it names the cell and its line.
     """
     trainer = find(options.trainer, shell.user_ns, shell.hidden) if options.trainer else None
-    cell = replace(cell, head=trainer.head, anew=trainer.anew) if trainer else cell
+    cell = trainer.headed(cell) if trainer else cell
     collector = Collector(cell, shell, run, shell.cells)
     reached = collector.gather()
     _check_outputs(options, reached, shell)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import OptionError, OverrideError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+    from types import FunctionType
 
+    from ddp_magic.collect.notebook import Cell
     from ddp_magic.line.parameters import Parameters
     from ddp_magic.overrides import Bound
 
@@ -28,6 +30,7 @@ class Trainer:
         head: The statements, in one line: ``trainer = MyTrainer(); trainer.train()``.
         calls: What they call, by path, with its parameters, as far as these can be known.
         anew: Objects (by id) that they make anew, each with the attributes that it needs.
+        called: Functions of the notebook that these call.
         check: Refuses settings that its kind does not take, with so many ranks and with GPUs or
             without.
         stays: Why it cannot come back whole; empty where it may.
@@ -36,8 +39,13 @@ class Trainer:
     head: str
     calls: dict[str, Parameters]
     anew: dict[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    called: tuple[FunctionType, ...] = ()
     check: Callable[[Sequence[Bound], int, bool], None] = _takes_all
     stays: str = ""
+
+    def headed(self, cell: Cell) -> Cell:
+        """Return the cell below these statements."""
+        return replace(cell, head=self.head, anew=self.anew, called=self.called)
 
     def require_complete(self, bound: Sequence[Bound]) -> None:
         """Refuse a call that leaves out what it needs.

@@ -9,6 +9,7 @@ import functools
 import inspect
 from dataclasses import replace
 from inspect import Parameter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.lines import remade
@@ -88,10 +89,13 @@ def of_instance(name: str, value: Any) -> Trainer:
     bound = "" if name == "trainer" else f"trainer = {name}; "
     head = f"{bound}{remade(f'trainer, {_HOLDER}={{}}')}; trainer.train()"
     only = replace(taken, signature=taken.signature.replace(parameters=[]))
+    state = state_of(value)
+    callbacks = [function for added in state["callbacks"].values() for function in added]
     return Trainer(
         head=head,
         calls={"__import__.remake": replace(_with(only, known), label=name)},
-        anew={id(value): state_of(value)},
+        anew={id(value): state},
+        called=tuple(f for f in callbacks if type(f) is FunctionType),
         check=functools.partial(settings.check, settings.inherited(own["args"])),
         stays=_STAYS,
     )
