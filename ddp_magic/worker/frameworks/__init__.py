@@ -15,6 +15,8 @@ _HOOKS = {
     "lightning.pytorch.accelerators.cpu": "lightning:count_workers",
     "lightning_fabric.accelerators.cpu": "lightning:count_workers",
     "pytorch_lightning.accelerators.cpu": "lightning:count_workers",
+    "ultralytics.utils": "ultralytics:begin",
+    "ultralytics.utils.downloads": "ultralytics:download",
     "ultralytics.engine.trainer": "ultralytics:train",
     "ultralytics.engine.validator": "ultralytics:validate",
 }
