@@ -15,11 +15,14 @@ from ddp_magic.worker.frameworks.ultralytics.ranks import be_alone, workers
 __all__ = ["begin", "download", "train", "validate"]
 
 
-def begin(_: object) -> None:
+def begin(module: Any) -> None:
     """Have ``ultralytics.utils`` take a run's only worker for the one process that it is.
 
-    Releases before 8.4.140 take whoever has a RANK for a member of a process group.
+    Releases before 8.4.140 take whoever has a RANK for a member of a process group, and those up
+    to 8.4.6 drop a ``save_dir`` because their table of settings lacks it.
     """
+    for table in (module.DEFAULT_CFG_DICT, vars(module.DEFAULT_CFG)):
+        table.setdefault("save_dir", None)
     if workers() == 1:
         be_alone()
 
