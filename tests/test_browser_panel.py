@@ -55,7 +55,7 @@ def parts(count, each):
     for i in range(count):
         yield out("".join(f"line {n}\\n" for n in range(each * i, each * (i + 1))))
         yield Until(f"part-{i}")
-play([started(), *parts(12, 200), out("the newest\\n"), Until("long")])
+play([started(), *parts(15, 150), out("the newest\\n"), Until("long")])
 """
 
 
@@ -252,29 +252,34 @@ def test_a_run_that_is_being_stopped_counts_down_and_can_have_longer(lab, panel,
 
 
 def test_a_long_log_keeps_its_newest_lines_follows_its_end_and_finds_what_is_far_up(lab, server):
-    for name in ("long", *(f"part-{i}" for i in range(12))):
+    for name in ("long", *(f"part-{i}" for i in range(15))):
         (server.root / name).unlink(missing_ok=True)
     output = lab.run(3, wait=False)
     log = output.get_by_label("Output of rank 0")
-    for i in range(12):  # what comes faster than a page can show it has gaps
-        log.get_by_text(f"line {200 * i + 199}", exact=True).wait_for()
-        if i < 11:
+    for i in range(15):  # what comes faster than a page shows it would have gaps
+        log.get_by_text(f"line {150 * i + 149}", exact=True).wait_for()
+        if i < 14:
             (server.root / f"part-{i}").touch()
     kept = log.locator(".ddp-chunk .ddp-line")
-    assert kept.count() == 2000
-    live = log.locator(".ddp-live .ddp-line").count() - 1  # the cursor has a row of its own
-    assert kept.first.text_content() == f"line {400 - live}"
+    lab.page.wait_for_function(
+        "log => log.querySelectorAll('.ddp-chunk .ddp-line').length == 2000",
+        arg=log.element_handle(),
+    )
+    numbers = [int(text.split()[1]) for text in kept.all_text_contents() if text[:4] == "line"]
+    assert numbers == sorted({*numbers})
+    assert 200 < numbers[0] <= 250
     at_end = "log => log.scrollTop + log.clientHeight >= log.scrollHeight - 2"
     lab.page.wait_for_function(at_end, arg=log.element_handle())
 
-    (server.root / "part-11").touch()
+    (server.root / "part-14").touch()
     log.get_by_text("the newest").wait_for()
     lab.page.wait_for_function(at_end, arg=log.element_handle())
     assert log.locator(".ddp-past").count() > 10, "and these are not laid out again"
 
-    output.get_by_label("Find in the output").fill("line 411")
+    wanted = f"line {numbers[51]}"
+    output.get_by_label("Find in the output").fill(wanted)
     output.get_by_label("Find in the output").press("Enter")
-    found = log.get_by_text("line 411", exact=True).element_handle()
+    found = log.get_by_text(wanted, exact=True).element_handle()
     lab.page.wait_for_function(
         """line => {
             const [a, b] = [line, line.closest(".ddp-log")].map(n => n.getBoundingClientRect());

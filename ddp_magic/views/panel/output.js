@@ -15,6 +15,7 @@ function createLines() {
   };
   const trim = () => {
     for (; count > KEEP; count -= 1) {
+      node.firstChild.classList.remove("ddp-past"); // its height changes
       node.firstChild.firstChild.remove();
       if (!node.firstChild.firstChild) node.firstChild.remove();
     }
@@ -48,8 +49,7 @@ function createPane(rank, heading) {
     if (pane.follow) log.scrollTop = log.scrollHeight;
   };
   const back = button("ddp-follow", "↓ newest", "Follow the output again", () => {
-    pane.follow = true;
-    back.hidden = true;
+    pane.setFollow(true);
     settle();
   });
   back.hidden = true;
@@ -57,10 +57,12 @@ function createPane(rank, heading) {
   let pushed = 0;
   let liveDrawn = null;
   const pane = { rank, node, log, follow: true };
-  log.addEventListener("scroll", () => {
-    pane.follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
-    back.hidden = pane.follow;
-  });
+  pane.setFollow = (on) => {
+    pane.follow = on;
+    back.hidden = on;
+    log.classList.toggle("ddp-still", !on); // who reads keeps the place while old lines go
+  };
+  log.addEventListener("scroll", () => pane.setFollow(log.scrollHeight - log.scrollTop - log.clientHeight < 24));
 
   new ResizeObserver(settle).observe(log); // first drawn before it is on the page; another width
 
@@ -124,9 +126,14 @@ function createFind(panes) {
     if (!hits.length) return;
     const from = current < 0 && step < 0 ? 0 : current;
     current = (from + step + hits.length) % hits.length;
-    for (const pane of panes()) pane.log.querySelector(".ddp-hit-now")?.classList.remove("ddp-hit-now");
+    for (const pane of panes()) {
+      pane.log.querySelector(".ddp-hit-now")?.classList.remove("ddp-hit-now");
+      if (pane.log.contains(hits[current])) pane.setFollow(false); // now: a line may come before the scroll event
+    }
     hits[current].classList.add("ddp-hit-now");
-    hits[current].scrollIntoView({ block: "nearest" });
+    const reveal = () => hits[current]?.scrollIntoView({ block: "nearest" });
+    reveal();
+    requestAnimationFrame(reveal); // lines above may be higher than they were in a panel of another width
     mark();
   };
   input.addEventListener("input", () => {
