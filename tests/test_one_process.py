@@ -127,7 +127,39 @@ def test_a_model_that_was_prepared_here_is_not_so_in_a_rank(kernel: KernelSide):
     assert own._is_accelerate_prepared
 
 
+def test_a_model_of_mixed_precision_travels_without_what_prepare_put_over_it(kernel: KernelSide):
+    """What that is refuses to be pickled, so that the trained model would be lost."""
+    kernel.cells(
+        "import torch",
+        "class Net(torch.nn.Linear):\n    def forward(self, x): return x * 0 + 7",
+        "class Over:\n    def __reduce__(self): raise TypeError('unwrap it')",
+        "def prepared(net):\n    net._original_forward, net.forward = net.forward, Over()",
+        "net, other = Net(1, 1), Net(1, 1)\nother.forward = abs",
+        "prepared(net)\nprepared(other)",
+    )
+
+    net, other, result = kernel.rank(
+        "result = net(torch.ones(1)).item()\nprepared(net)\nprepared(other)\nnet, other, result"
+    ).value
+    assert result == 7
+    assert vars(net).keys().isdisjoint({"forward", "_original_forward"})
+    assert other.forward is abs
+
+
 FAKES = {
+    "accelerate.state": """
+        import enum
+        class DistributedType(enum.Enum):
+            NO = "NO"
+            MULTI_CPU = "MULTI_CPU"
+        class PartialState:
+            _shared_state = {}
+            def __init__(self):
+                self.__dict__ = self._shared_state
+                self.num_processes, self.process_index, self.local_process_index = 2, 1, 1
+                self.distributed_type, self.backend = DistributedType.MULTI_CPU, "gloo"
+                self.device = "cpu"
+    """,
     "transformers.training_args": """
         import os
         from dataclasses import dataclass
@@ -179,7 +211,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.syspath_prepend(tmp_path / "fakes")
     yield
     for name in {*sys.modules} - before:
-        if name.partition(".")[0] in ("transformers", "lightning"):
+        if name.partition(".")[0] in ("accelerate", "lightning", "transformers"):
             del sys.modules[name]
 
 
@@ -285,6 +317,21 @@ def test_what_lightning_gives_the_next_trainer_does_not_hold_the_last_one(
     assert kernel.space["data"].trainer is trainer
 
 
+def test_the_state_of_a_rank_comes_back_as_that_of_one_process(kernel: KernelSide, fakes: None):
+    """A Trainer that comes back with it would evaluate on its share of the data only."""
+    kernel.cells("from accelerate.state import PartialState, DistributedType")
+
+    back = kernel.rank("{'in': PartialState()}").value["in"]
+    assert vars(back) == {
+        "num_processes": 1,
+        "process_index": 0,
+        "local_process_index": 0,
+        "distributed_type": kernel.space["DistributedType"].NO,
+        "backend": None,
+        "device": "cpu",
+    }
+
+
 def resolve(kernel: KernelSide, written: str, body: str = "fit(args)") -> overrides.Bound:
     reached = kernel.gather(body)
     target, _, text = written.partition("=")
@@ -309,7 +356,7 @@ def test_a_field_is_overridden_by_its_name_or_its_path(fitting: KernelSide, monk
     bound = resolve(fitting, written, "fit(args), too")
 
     assert bound.shown.endswith("=0.05 → args.learning_rate")
-    rank = fitting.rank("args.learning_rate, fit(also).learning_rate", [bound])
+    rank = fitting.rank("args.learning_rate, fit(too).learning_rate", [bound])
     assert rank.value == (0.05, 0.05)
     assert fitting.space["args"].learning_rate == 5e-5
 

@@ -1,9 +1,10 @@
 """Objects that hold what their process found out about itself; runs in kernel and workers.
 
-They are written without it. A `TrainingArguments` of transformers finds it out anew where it is
-read: at once in a rank, so that `world_size` and `device` are that rank's, and when it is first
-asked for in the kernel, where a device is not to be touched for nothing. All else that it holds
-arrives as it is now; its ``__post_init__`` does not run again.
+They are written without it, or as the notebook's one process has it. A `TrainingArguments` of
+transformers finds it out anew where it is read: at once in a rank, so that `world_size` and
+`device` are that rank's, and when it is first asked for in the kernel, where a device is not to be
+touched for nothing. All else that it holds arrives as it is now; its ``__post_init__`` does not run
+again.
 """
 
 from __future__ import annotations
@@ -31,8 +32,19 @@ _OF_THE_PROCESS: dict[str, dict[str, object]] = {
         "__cached__setup_devices": _GONE,  # transformers 4 has a cached_property of its own
     },
     # prepare() leaves alone what has it, and a rank's model would not be wrapped in DDP
-    "torch.nn.modules.module.Module": {"_is_accelerate_prepared": _GONE},
+    "torch.nn.modules.module.Module": {
+        "_is_accelerate_prepared": _GONE,
+        "_original_forward": _GONE,
+    },
 }
+_STATE: dict[str, object] = {
+    "num_processes": 1,
+    "process_index": 0,
+    "local_process_index": 0,
+    "backend": None,
+}
+_TO_KERNEL = {f"accelerate.state.{name}": _STATE for name in ("AcceleratorState", "PartialState")}
+"""A Trainer that comes back would go on splitting its data among the ranks."""
 _OF_LIGHTNING: dict[str, dict[str, object]] = {
     "core.datamodule.LightningDataModule": {"trainer": None},
     "core.module.LightningModule": {"_fabric": None},
@@ -64,18 +76,37 @@ def plan(kind: type, usual: Plan, *, to_kernel: bool) -> Plan:
     names = type_names(kind)
     left: dict[str, object] = {}
     for name in names:
-        left |= _OF_THE_PROCESS.get(name, {}) | ({} if to_kernel else _TO_RANKS.get(name, {}))
+        one_way = _TO_KERNEL if to_kernel else _TO_RANKS
+        left |= _OF_THE_PROCESS.get(name, {}) | one_way.get(name, {})
     if ARGUMENTS in names:
         return lambda obj: _arguments(obj, usual, left, to_kernel=to_kernel)
 
     def write(obj: Any) -> tuple[Any, ...] | None:
-        if left.keys().isdisjoint(_own(obj)):
+        own = _own(obj)
+        if left.keys().isdisjoint(own):
             return usual(obj)
         reduced = usual(obj) or obj.__reduce_ex__(5)
         make, arguments, *rest = reduced
-        return (make, arguments, _without(rest[0], left), *rest[1:]) if rest else reduced
+        here = left | _forward(obj, own) | _alone(left, own)
+        return (make, arguments, _without(rest[0], here), *rest[1:]) if rest else reduced
 
     return write if left else usual
+
+
+def _forward(obj: Any, own: dict[str, Any]) -> dict[str, object]:
+    """Undo what prepare() did for mixed precision: what it puts over forward() refuses pickling."""
+    if "_original_forward" not in own:
+        return {}
+    found: Any = getattr(own["_original_forward"], "__func__", None)
+    while found is not None and found is not getattr(type(obj), "forward", None):
+        found = getattr(found, "__wrapped__", None)
+    return {"forward": _GONE if found else own["_original_forward"], "_original_forward": _GONE}
+
+
+def _alone(left: dict[str, object], own: dict[str, Any]) -> dict[str, object]:
+    """Say of a state of accelerate that nothing is distributed, by a member of its own Enum."""
+    kind: Any = own.get("distributed_type")
+    return {"distributed_type": type(kind).NO} if kind and left.keys() >= _STATE.keys() else {}
 
 
 def _own(obj: Any) -> dict[str, Any]:
