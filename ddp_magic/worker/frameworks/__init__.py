@@ -23,6 +23,10 @@ _HOOKS = {
     ),
     "lightning.pytorch.trainer.connectors.signal_connector": "lightning:leave_signals",
     "lightning.pytorch.trainer.trainer": "lightning:watch_trainer",
+    "ultralytics.utils": "ultralytics:begin",
+    "ultralytics.utils.downloads": "ultralytics:download",
+    "ultralytics.engine.trainer": "ultralytics:train",
+    "ultralytics.engine.validator": "ultralytics:validate",
 }
 """What is called with which module, as soon as that module is there."""
 _ALSO = {"lightning.fabric": "lightning_fabric", "lightning.pytorch": "pytorch_lightning"}
