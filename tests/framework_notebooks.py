@@ -1,0 +1,13 @@
+"""Which of our notebooks need a training library, and where that is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["FRAMEWORKS", "NOTEBOOKS"]
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+FRAMEWORKS = {
+    "lightning.ipynb": "frameworks",
+}
+"""By name; what is told of each is the overlay (`tests.overlays`) that it runs with."""
