@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Any
 
+from ddp_magic.worker import frameworks
+
 __all__ = ["LAUNCHER", "leave_group", "start", "why"]
 
 LAUNCHER = (
@@ -56,6 +58,7 @@ def leave_group() -> None:
         dist.destroy_process_group()
     for name in LAUNCHER:
         os.environ.pop(name, None)
+    frameworks.go_alone()
 
 
 def why(error: BaseException) -> str:

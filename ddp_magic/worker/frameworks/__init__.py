@@ -6,9 +6,11 @@ ahead.
 
 from __future__ import annotations
 
+import sys
+
 from wrapt import register_post_import_hook
 
-__all__ = ["attend"]
+__all__ = ["attend", "go_alone"]
 
 _HOOKS = {
     "lightning.fabric.accelerators.cpu": "lightning:count_workers",
@@ -27,3 +29,11 @@ def attend() -> None:
     """Be there when a library is imported that needs to be told something."""
     for module, hook in _HOOKS.items():
         register_post_import_hook(f"{__name__}.{hook}", module)
+
+
+def go_alone() -> None:
+    """Tell those that have noted this process's rank that it is the only one from now on."""
+    if "ultralytics" in sys.modules:
+        from ddp_magic.worker.frameworks.ultralytics.ranks import be_alone
+
+        be_alone()
