@@ -9,7 +9,7 @@ import sys
 import warnings
 from datetime import timedelta
 from json import dumps, loads  # now: the user's program may put another in its place
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ddp_magic.news import tell
 from ddp_magic.results import save as results
@@ -19,12 +19,11 @@ from ddp_magic.worker.changes import Changes
 from ddp_magic.worker.display import Displays
 from ddp_magic.worker.metrics import Reporter
 from ddp_magic.worker.program import NO_VALUE, Program
+from ddp_magic.worker.store import connect
 from ddp_magic.worker.termination import Termination, die_of, ignore
 from ddp_magic.worker.waiting import Waiting
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from ddp_magic.rundir import RunDir
 
 __all__ = ["Rank"]
@@ -53,6 +52,7 @@ class Rank:
         stdio.stacks_on_signal(self.run, self.rank)
         stdio.prefer_for_oom()
         lifeline.watch(self.lifeline)
+        frameworks.attend()
         if self.attempt == 0 and self.run.hand_over(self.rank).exists():
             Waiting(self.run, self.rank).main()
         identity = {"rank": self.rank, "attempt": self.attempt, "pid": os.getpid()}
@@ -110,7 +110,6 @@ class Rank:
         self.set_device()
         self.reporter.begin()
         self.displays.begin(self.job["displays"])
-        frameworks.attend()
         self.program.define()
         self.imported = {*sys.modules}
         self.before = dict(self.program.namespace)
@@ -143,7 +142,7 @@ class Rank:
             return
         keys = [f"ddp_magic/{rank}" for rank in range(int(os.environ.get("WORLD_SIZE", "1")))]
         with contextlib.suppress(Exception):  # the store is gone, or the others go on for long
-            store = _store(dist)
+            store = connect()
             store.set(keys[self.rank], "")
             store.wait(keys, timedelta(seconds=1))
 
@@ -219,11 +218,6 @@ def grouped() -> bool:
     if dist.is_initialized() or hook == "torch.distributed.distributed_c10d":
         return True
     try:
-        return _store(dist).num_keys() > 0
+        return connect().num_keys() > 0
     except Exception:  # a store that is gone tells nothing, and a false alarm is worse than none
         return True
-
-
-def _store(dist: ModuleType) -> Any:
-    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(*address, is_master=False, timeout=timedelta(seconds=5))

@@ -15,9 +15,10 @@ _HOOKS = {
     "lightning.pytorch.accelerators.cpu": "lightning:count_workers",
     "lightning_fabric.accelerators.cpu": "lightning:count_workers",
     "pytorch_lightning.accelerators.cpu": "lightning:count_workers",
+    "ultralytics.utils": "ultralytics:begin",
+    "ultralytics.utils.downloads": "ultralytics:download",
     "ultralytics.engine.trainer": "ultralytics:train",
     "ultralytics.engine.validator": "ultralytics:validate",
-    "ultralytics.utils": "ultralytics:settle",
 }
 """What is called with which module, as soon as that module is there."""
 

@@ -11,7 +11,6 @@ import functools
 from datetime import timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from ddp_magic.worker.frameworks.ultralytics.ranks import workers, wrap
 
@@ -95,8 +94,12 @@ def _validating(original: Callable[..., Any]) -> Callable[..., Any]:
     def validate(self: Any, *arguments: Any, **options: Any) -> Any:
         if workers() == 1 or torch.cuda.is_available():
             return original(self, *arguments, **options)
-        with patch.object(torch.cuda, "current_device", lambda: 0):  # it raises without a GPU
+        current = torch.cuda.current_device
+        torch.cuda.current_device = lambda: 0  # it raises without a GPU
+        try:
             return original(self, *arguments, **options)
+        finally:
+            torch.cuda.current_device = current
 
     return validate
 
