@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
 
 from ddp_magic.processes import marked, wait_gone
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.kernels import Kernel
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "ultralytics.ipynb"
 
 pytestmark = [pytest.mark.workers, pytest.mark.timeout(400)]
 
@@ -153,6 +156,20 @@ def test_a_trainer_of_the_notebook_is_made_anew_and_tells_its_end(
     ]
     assert value(kernel, "'metrics/accuracy_top1' in done.metrics") is True
     assert value(kernel, "type(YOLO(done.best).model) is MyModel") is True
+
+
+def test_the_notebook_of_this_library_runs_as_it_is(kernel: Kernel, place: Any) -> None:
+    cells = [c.source for c in nbformat.read(NOTEBOOK, 4).cells if c.cell_type == "code"]
+    done(kernel, f"os.chdir({str(place)!r})")
+    shown = done(kernel, *cells)
+    assert "epochs=6 → model.train(epochs)" in shown
+    assert "right" in shown
+    assert "'Brisk'" in shown
+    loss, (one, other), alone = value(kernel, "(told['loss'], told['parameters'], len(losses))")
+    assert (one, alone) == (other, 6)
+    assert 0 < loss < 1
+    files = [p.relative_to(place / "runs").as_posix() for p in (place / "runs").glob("shapes*/*")]
+    assert sorted(files) == ["shapes/args.yaml", "shapes/results.csv", "shapes/weights"]
 
 
 REFUSED = {
