@@ -49,10 +49,10 @@ def note(trainer):
 SETTINGS = dict(model="yolov8n-cls.yaml", data=str(place / "photos"), imgsz=32, batch=4, workers=0,
                 plots=False, project=str(place / "runs"))
 chosen = str(place / "chosen")
-part = functools.partial(MyTrainer, overrides=dict(SETTINGS, epochs=9))
+ready = functools.partial(MyTrainer, overrides=dict(SETTINGS, epochs=9))
 """
 WITH_BODY = """
-%%ddp -n 2 --rank all --trainer part epochs=2 save_dir={chosen} -o best,metrics,rows,modes
+%%ddp -n 2 --rank all --trainer ready epochs=2 save_dir={chosen} -o best,metrics,rows,modes
 best = trainer.best
 metrics = {name: float(value) for name, value in trainer.metrics.items()}
 with open(trainer.csv, newline="") as file:
@@ -63,7 +63,7 @@ readable = {path.name: path.stat().st_size for path in run.rglob("*") if path.st
 modes = oct(run.stat().st_mode & 0o777), readable, str(run)
 """
 INSTANCE = """
-trainer = part()
+trainer = ready()
 trainer.gamma = 7
 trainer.add_callback("on_train_epoch_end", note)
 trainer.model = trainer.get_model("yolov8n-cls.yaml")
@@ -116,7 +116,7 @@ def check_body(kernel: Kernel, place: Any) -> None:
     shown = done(kernel, WITH_BODY)
     for rank in (0, 1):
         assert f"rank {rank}: gamma 1, a new model, 25000000 numbers" in shown
-    assert "epochs=2 → part(epochs)" in shown
+    assert "epochs=2 → ready(epochs)" in shown
     assert value(kernel, "best") == str(place / "chosen" / "weights" / "best.pt")
     assert value(kernel, "rows") == ["1", "2"]
     assert 0 <= value(kernel, "metrics['metrics/accuracy_top1']") <= 1
