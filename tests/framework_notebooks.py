@@ -8,6 +8,12 @@ __all__ = ["FRAMEWORKS", "NOTEBOOKS"]
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 FRAMEWORKS = {
+    "accelerate.ipynb": "frameworks",
+    "huggingface.ipynb": "frameworks",
     "lightning.ipynb": "frameworks",
+    "ultralytics.ipynb": "",
 }
-"""By name; what is told of each is the overlay (`tests.overlays`) that it runs with."""
+"""By name; what is told of each is the overlay (`tests.overlays`) that it runs with.
+
+That of Ultralytics runs in `test_ultralytics_trainer`, in a kernel that is warm.
+"""
