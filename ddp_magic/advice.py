@@ -135,7 +135,7 @@ def saved_by_several(run: RunDir, size: int, attempt: int) -> list[str]:
         f"{ranks(found).capitalize()} saved one file, {os.path.basename(path)} ({cell}, line "
         f"{line}), and may have written into each other's. Let one do it: {_ONE}."
         for (path, cell, line), found in savers.items()
-        if len(found) > 1 and not path.startswith("/dev/")
+        if len(found) > 1 and os.path.isfile(path)  # not /dev/null, nor what could not be made
     ]
 
 

@@ -201,12 +201,14 @@ def test_known_messages_have_a_way_out_whichever_ranks_have_them(run: RunDir, er
     assert advised in text if advised else "GPUs" not in text
 
 
-def test_a_file_that_several_ranks_saved_is_told_once(run: RunDir):
-    same, own = ["/x/model.pt", CELL, 4], "/x/model{}.pt"
+def test_a_file_that_several_ranks_saved_is_told_once(run: RunDir, tmp_path: Path):
+    for name in ("model.pt", "model0.pt", "model1.pt", "model2.pt"):
+        (tmp_path / name).touch()
     for rank in range(3):
-        lines = [same, [own.format(rank), CELL, 5], ["/dev/null", CELL, 6]]
-        run.saves(rank, 0).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run.saves(1, 1).write_text(json.dumps(same) + "\n")
+        names = ["model.pt", f"model{rank}.pt", "not_made.pt", "/dev/null"]
+        lines = [json.dumps([str(tmp_path / name), CELL, at]) for at, name in enumerate(names, 4)]
+        run.saves(rank, 0).write_text("\n".join(lines))
+    run.saves(1, 1).write_text(json.dumps([str(tmp_path / "model.pt"), CELL, 4]))
 
     (said,) = advice.saved_by_several(run, 4, 0)
     assert said == (
