@@ -143,6 +143,7 @@ def test_a_notebook_of_ours_runs_as_it_is(name, tmp_path, nothing_left):
     tools = {
         "quickstart.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
         "compare_runs.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
+        "pytorch.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
         "one_gpu_to_two.ipynb": ["papermill"],
         # it has a cell that is meant to raise, which papermill does not tolerate
         "interrupt_and_results.ipynb": ["jupyter", "nbconvert", "--to", "notebook", "--execute"],
