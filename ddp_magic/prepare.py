@@ -115,11 +115,11 @@ def prepare(
         SyntaxError: The body does not parse; it names the cell and its line.
     """
     trainer = find(options.trainer, shell.user_ns, shell.hidden) if options.trainer else None
-    cell = replace(cell, head=trainer.head) if trainer else cell
+    cell = trainer.headed(cell) if trainer else cell
     collector = Collector(cell, shell, run, shell.cells)
     reached = collector.gather()
     _check_outputs(options, reached, shell)
-    bound = _bound(options, reached, shell, trainer)
+    bound = _bound(options, reached, shell, trainer, placement)
     mark("collected")
     definitions = _warned(collector.finish(bound, dry=options.show), reached, shell, placement)
     script.write(definitions, run, header=_header(options, definitions, placement))
@@ -137,7 +137,11 @@ def prepare(
 
 
 def _bound(
-    options: Options, reached: Reached, shell: Shell, trainer: Trainer | None
+    options: Options,
+    reached: Reached,
+    shell: Shell,
+    trainer: Trainer | None,
+    placement: Placement,
 ) -> tuple[Bound, ...]:
     """Find what each override goes to."""
     bound = overrides.resolve(
@@ -150,6 +154,8 @@ def _bound(
     )
     if trainer:
         trainer.require_complete(bound)
+        trainer.require_plain(options.output)
+        trainer.check(bound, placement.world_size, any(placement.env.values()))
     return bound
 
 

@@ -10,55 +10,25 @@ import difflib
 import functools
 import inspect
 import sys
-from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.lines import started
-from ddp_magic.errors import OptionError, OverrideError
-from ddp_magic.line.parameters import Parameters, parameters_of
+from ddp_magic.errors import OptionError
+from ddp_magic.kinds import ultralytics
+from ddp_magic.kinds.trainer import Trainer
+from ddp_magic.line.parameters import parameters_of
 from ddp_magic.line.paths import UNKNOWN, read_static
 from ddp_magic.line.suggestions import NEAR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from ddp_magic.overrides import Bound
+    from ddp_magic.line.parameters import Parameters
 
 __all__ = ["Trainer", "find"]
 
 _METHODS = ("train", "fit")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trainer:
-    """A class, factory or instance of the notebook, as --trainer names it.
-
-    Attributes:
-        head: The statements, in one line: ``trainer = MyTrainer(); trainer.train()``.
-        calls: What they call, by path, with its parameters, as far as these can be known.
-    """
-
-    head: str
-    calls: dict[str, Parameters]
-
-    def require_complete(self, bound: Sequence[Bound]) -> None:
-        """Refuse a call that leaves out what it needs.
-
-        Raises:
-            OverrideError: Says which parameters, and how to give them.
-        """
-        given = {each.target for each in bound}
-        for path, parameters in self.calls.items():
-            missing = [n for n in parameters.needed if f"{path}({n})" not in given]
-            if missing:
-                example = " ".join(f"{name}=..." for name in missing)
-                raise OverrideError(
-                    f"{path}() needs {' and '.join(missing)}, and the line gives "
-                    f"{'it no value' if len(missing) == 1 else 'them no values'}. "
-                    f"Write {example} on the line ({missing[0]}={{...}} for an object of the "
-                    "notebook), or give a default."
-                )
 
 
 def find(name: str, user_ns: dict[str, Any], hidden: Callable[[str], bool]) -> Trainer:
@@ -90,6 +60,8 @@ def _is_function(value: object) -> bool:
 
 
 def _of_class(name: str, value: Any, cls: type) -> Trainer:
+    if ultralytics.is_one(cls) and (found := ultralytics.of_class(name, value)):
+        return found
     method = _method(name, cls, "class")
     call = f"trainer.{method}" if method else "trainer"
     return Trainer(
@@ -106,6 +78,8 @@ def _of_factory(name: str, value: Any) -> Trainer:
 
 def _of_instance(name: str, value: Any) -> Trainer:
     cls = type(value)
+    if ultralytics.is_one(cls):
+        return ultralytics.of_instance(name, value)
     method = _method(name, cls, f"{cls.__name__} object")
     call = f"trainer.{method}" if method else "trainer"
     bound = "" if name == "trainer" else f"trainer = {name}; "

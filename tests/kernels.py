@@ -218,17 +218,21 @@ class Panel:
 
 
 @contextlib.contextmanager
-def kernel(version: str = "", *, beside: str = "") -> Iterator[Kernel]:
+def kernel(version: str = "", *, beside: str = "", **changed: str | None) -> Iterator[Kernel]:
     """Start a kernel, of this release or the installed one, and end it.
 
-    It finds what the overlay `beside` holds, as ``frameworks``.
+    Args:
+        version: The release.
+        beside: An overlay whose libraries it finds, as ``frameworks``.
+        changed: What else is set in its environment; None for what is not to be there.
     """
     place = tempfile.mkdtemp()
     file = f"{place}/kernel-{uuid4()}.json"  # as a Jupyter server names it
     manager = KernelManager(kernel_name="python3", connection_file=file)
     found = overlay(beside) if beside else python_path(version)
     added = {"PYTHONPATH": found, "JUPYTER_PLATFORM_DIRS": "1"}
-    manager.start_kernel(env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **added})
+    environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **added, **changed}
+    manager.start_kernel(env={k: value for k, value in environ.items() if value is not None})
     client = manager.blocking_client()
     client.start_channels()
     try:

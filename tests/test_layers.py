@@ -18,9 +18,9 @@ SHARED = {
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "alone", "between", "channel", "handle", "obeying", "origin", "standing",
+    "advice", "alone", "between", "channel", "handle", "obeying", "origin", "standing",
     "collect", "completion", "config", "devices", "displays", "drawing", "drift", "environment",
-    "failure", "follow", "gpu", "history", "interrupts", "keeping", "kerneldir",
+    "failure", "follow", "gpu", "history", "interrupts", "keeping", "kerneldir", "kinds",
     "launch", "line", "magic", "metrics", "nvml",
     "options", "outcome", "output", "overrides", "platforms", "prepare", "recorder", "run", "runs",
     "sampler", "script", "setups", "shell", "showing", "stacks", "stall", "standby", "start",

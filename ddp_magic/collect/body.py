@@ -13,7 +13,7 @@ from ddp_magic.errors import CollectError
 from ddp_magic.futures import future_flags, futures_first
 
 if TYPE_CHECKING:
-    from types import CodeType
+    from types import CodeType, FunctionType
 
     from ddp_magic.collect.notebook import Cell, Notebook
 
@@ -32,11 +32,13 @@ class Body:
         text: As the worker compiles it: the cell's own text, lines and all.
         tree: Parsed; line numbers are the cell's.
         code: Compiled.
+        called: Functions of the notebook that run with it, whose calls do not stand in the tree.
     """
 
     text: str
     tree: ast.Module
     code: CodeType
+    called: tuple[FunctionType, ...] = ()
 
     @property
     def reads(self) -> set[str]:
@@ -75,7 +77,7 @@ def read_body(cell: Cell, notebook: Notebook) -> Body:
             "There is nothing to run below the %%ddp line. Write the training call there."
         )
     _refuse_input(tree, notebook)
-    return Body(text=text, tree=tree, code=code)
+    return Body(text=text, tree=tree, code=code, called=cell.called)
 
 
 def _python(cell: Cell, notebook: Notebook) -> str:

@@ -54,7 +54,7 @@ def refuse(
     failures = emitter.failures
     failed = [failures[name] for name in sorted(failures.keys() & set(reads))]
     if failures and not failed:
-        readers = _sure_reads(body.tree, body.stores, texts, emitter.space)
+        readers = _sure_reads(body, texts, emitter.space)
         stored = {name for code in seen for name in facts(code).stores}
         names = sorted(failures.keys() & readers.keys() - stored)
         failed = [f"{failures[name]} ({readers[name]}() reads it.)" for name in names]
@@ -62,13 +62,15 @@ def refuse(
         raise CollectError("\n".join(failed))
 
 
-def _sure_reads(
-    tree: ast.Module, own: Collection[str], texts: Texts, space: Space
-) -> dict[str, str]:
+def _sure_reads(body: Body, texts: Texts, space: Space) -> dict[str, str]:
     """Return the names that functions read for sure, each with the first such function."""
     found: dict[str, str] = {}
     seen: set[CodeType] = set()
-    waiting = list(_called(tree, own, space, None))
+    own = body.stores
+    for func in body.called:
+        if func.__name__ == "<lambda>":  # one expression, and so taken as a whole
+            found.update(dict.fromkeys(facts(func.__code__).reads, "a lambda"))
+    waiting = [*body.called, *_called(body.tree, own, space, None)]
     while waiting:
         func = waiting.pop()
         made = texts.definition(func.__code__) if func.__globals__ is space else None

@@ -58,7 +58,7 @@ class Collector:
         cells = cells or Cells(notebook)
         self._texts = Texts(notebook, self._flags, cells)
         self._history = History(notebook, self._texts, cells)
-        self._emitter = Emitter(notebook, run, self._texts, self._history, cells.proofs)
+        self._emitter = Emitter(cell, notebook, run, self._history, cells)
         self._preamble = Preamble(notebook, self._texts, self._history, self._emitter)
         self._state = State(notebook.user_ns, self._history, self._emitter, self._preamble.labels)
         self._seen: set[CodeType] = set()

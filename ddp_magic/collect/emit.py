@@ -6,7 +6,6 @@ a value is unpickled, stands above it.
 
 from __future__ import annotations
 
-import inspect
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from ddp_magic.collect.explain import explain
 from ddp_magic.collect.imports import import_line, imported_objects
 from ddp_magic.collect.lines import taken
 from ddp_magic.collect.literals import is_literal
-from ddp_magic.collect.mentions import defaults_of, strings_in
+from ddp_magic.collect.mentions import annotations_of, defaults_of, strings_in
 from ddp_magic.collect.progress import Progress
 from ddp_magic.collect.provable import Proof, Unproved, names_at_definition
 from ddp_magic.collect.segments import Segments, WriteError
@@ -27,10 +26,9 @@ from ddp_magic.pickling import Sender
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ddp_magic.collect.cells import Cells
     from ddp_magic.collect.history import History
-    from ddp_magic.collect.notebook import Notebook
-    from ddp_magic.collect.proofs import Proofs
-    from ddp_magic.collect.texts import Texts
+    from ddp_magic.collect.notebook import Cell, Notebook
     from ddp_magic.pickling import BlobWriter
     from ddp_magic.rundir import RunDir
 
@@ -51,16 +49,18 @@ class Emitter:
         objects: What went by source, by name.
         by_value: Functions and classes that went by value.
         made: Objects (by id) that the worker's setup cells make, and what gives them there.
+        anew: Objects (by id) that the cell's head makes anew, and what goes into them before.
     """
 
     def __init__(
-        self, notebook: Notebook, run: RunDir, texts: Texts, history: History, proofs: Proofs
+        self, cell: Cell, notebook: Notebook, run: RunDir, history: History, cells: Cells
     ) -> None:
         self._notebook = notebook
         self.space = notebook.user_ns
-        self._texts = texts
+        self.anew = cell.anew
+        self._texts = history.texts
         self._history = history
-        self._proofs = proofs
+        self._proofs = cells.proofs
         self._states: dict[str, Progress] = {}
         self._whys: dict[str, str] = {}
         self.packages: set[str] = set()
@@ -85,6 +85,7 @@ class Emitter:
             modules=self.modules,
             imported=imported_objects(self.space, self._history, self.emit),
             made=self.made,
+            anew=self.anew,
         )
 
     def wanted(self, name: str) -> bool:
@@ -196,9 +197,8 @@ class Emitter:
     def _add_source(self, name: str, obj: Any, proof: Proof) -> None:
         self.objects[name] = obj
         self.queue.add(*(func.__code__ for func in proof.code))
-        self._note_annotations(obj, proof.code)
-        if defaults := defaults_of(proof.code):
-            self._note_words(defaults)
+        self._note_words(annotations_of(obj, *proof.code))
+        self._note_words(defaults_of(proof.code))
         self._add(
             Item(
                 name=name,
@@ -234,16 +234,9 @@ class Emitter:
     def _note_by_value(self, obj: FunctionType | type) -> None:
         self.by_value.append(obj)
         if isinstance(obj, type):
-            self._note_annotations(obj, tuple(methods(obj)))
+            self._note_words(annotations_of(obj, *methods(obj)))
         elif obj.__globals__ is self.space:
             self.queue.add(obj.__code__)
-
-    def _note_annotations(self, obj: Any, functions: tuple[FunctionType, ...]) -> None:
-        """Remember what string annotations name; `typing.get_type_hints` looks it up."""
-        own = inspect.get_annotations(obj) if isinstance(obj, type) else {}
-        for each in (own, *(func.__annotations__ for func in functions)):
-            if each:
-                self._note_words([*each.values()])
 
     def _note_words(self, value: Any) -> None:
         for text in strings_in(value):

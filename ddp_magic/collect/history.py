@@ -37,7 +37,7 @@ class History:
 
     def __init__(self, notebook: Notebook, texts: Texts, cells: Cells) -> None:
         self._notebook = notebook
-        self._texts = texts
+        self.texts = texts
         self._cells = cells
         self._setups = {setup.filename for setup in notebook.setups}
         self._imports: dict[str, list[tuple[str, str]]] = defaultdict(list)
@@ -96,7 +96,7 @@ class History:
 
     def label(self, filename: str) -> str:
         """Return a cell's name for people."""
-        return self._texts.label(filename)
+        return self.texts.label(filename)
 
     @cached_property
     def seeded(self) -> bool:
@@ -119,7 +119,7 @@ class History:
             while waiting:
                 found = statements.read(waiting.pop())
                 if found is not None:
-                    yield self._texts.label(filename), found
+                    yield self.texts.label(filename), found
                     waiting += map(self._notebook.transform, found.timed)
 
     def _when(self, filename: str) -> int:

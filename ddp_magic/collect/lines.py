@@ -14,6 +14,7 @@ __all__ = [
     "given",
     "kept",
     "refilled",
+    "remade",
     "run",
     "set_up",
     "started",
@@ -59,6 +60,15 @@ def set_up(label: str, first_line: int) -> str:
 def started() -> str:
     """Return the statement that trains with what a factory has made, if that is to be called."""
     return _call("training", "start", "trainer")
+
+
+def remade(taken: str) -> str:
+    """Return the expression that makes a trainer anew which the notebook has made.
+
+    Args:
+        taken: The trainer, and what it is made with besides its own settings.
+    """
+    return _call("remaking", "remake", taken)
 
 
 def finished() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FunctionType
 
-__all__ = ["defaults_of", "strings_in"]
+__all__ = ["annotations_of", "defaults_of", "strings_in"]
 
 _MOST = 500
 """Objects that are looked at: a configuration is small, a vocabulary names no functions."""
@@ -45,6 +46,14 @@ def defaults_of(functions: Iterable[FunctionType]) -> list[Any]:
         d for f in functions for d in (f.__defaults__ or (), (f.__kwdefaults__ or {}).values())
     )
     return [value for group in given for value in group if type(value) not in _WITHOUT]
+
+
+def annotations_of(obj: object, *functions: FunctionType) -> list[Any]:
+    """Return all annotations; `typing.get_type_hints` looks up what strings among them name."""
+    own = inspect.get_annotations(obj) if isinstance(obj, type) else {}
+    return [
+        each for found in (own, *(f.__annotations__ for f in functions)) for each in found.values()
+    ]
 
 
 def _attributes(item: Any) -> Any:

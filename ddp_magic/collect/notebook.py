@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from types import FunctionType
 
     from ddp_magic.collect.setup import Setup
 
@@ -22,12 +23,16 @@ class Cell:
         body: The text below the %%ddp line, as the user wrote it.
         first_line: The line of the cell that the body begins at, counted from 1.
         head: What --trainer puts above the body; it counts as the magic's line.
+        anew: Objects (by id) that the head makes anew, each with the attributes that it needs.
+        called: Functions of the notebook that these call.
     """
 
     label: str
     body: str
     first_line: int
     head: str = ""
+    anew: Mapping[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    called: tuple[FunctionType, ...] = ()
 
     @property
     def begins(self) -> int:

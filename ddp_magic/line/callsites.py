@@ -38,10 +38,12 @@ class CallSite:
         number: Which of the cell's calls it is, in the order of `ast.walk`.
         position: Index among the positional arguments of the one to replace; None to set the
             keyword, replacing it where it is given.
+        inside: The keyword whose dict it is set in; empty where it is a keyword itself.
     """
 
     number: int
     position: int | None
+    inside: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

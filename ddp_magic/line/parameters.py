@@ -24,16 +24,22 @@ class Parameters:
     Attributes:
         signature: All that are known by name.
         open: Whether it takes any other keyword as well.
+        label: What users know it as; empty where that is how it is called.
+        holder: The parameter that takes a dict of more names, as ``overrides``; empty without one.
+        held: Which of the names go into that dict.
     """
 
     signature: Signature
     open: bool
+    label: str = ""
+    holder: str = ""
+    held: frozenset[str] = frozenset()
 
     @property
     def needed(self) -> list[str]:
         """Those without a default."""
-        parameters = self.signature.parameters.values()
-        return [p.name for p in parameters if p.default is p.empty and p.kind not in _REST]
+        own = [p for p in self.signature.parameters.values() if p.name not in self.held]
+        return [p.name for p in own if p.default is p.empty and p.kind not in _REST]
 
     def without_first(self) -> Parameters:
         """Return what a bound method takes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -188,7 +188,7 @@ class Cell:
     def _passings(self, name: str, callee: str | None = None) -> list[Passing]:
         known = (
             self._passed_on(path, name, calls)
-            or callsites.passing(path, name, signature, calls, self.shift)
+            or self._held(callsites.passing(path, name, signature, calls, self.shift), name)
             for path, (signature, calls) in self.callables.items()
             if callee in (None, path)
         )
@@ -206,6 +206,16 @@ class Cell:
         if ours is None or not ours.open or name in ours.signature.parameters:
             return None
         return callsites.passed_on(path, calls, self.shift)
+
+    def _held(self, passing: Passing | None, name: str) -> Passing | None:
+        """Return the passing as it is where a trainer takes the name in a dict of its own."""
+        ours = self.trainer.get(passing.callee) if passing else None
+        if passing is None or ours is None:
+            return passing
+        if name in ours.held:
+            first = replace(passing.sites[0], inside=ours.holder)  # the head's own call
+            passing = replace(passing, sites=(first,))
+        return replace(passing, callee=ours.label or passing.callee)
 
     def _may_pass(self, passing: Passing, name: str) -> bool:
         """Whether a ``**`` may pass the keyword, as far as the notebook's dicts tell."""

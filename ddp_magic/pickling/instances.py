@@ -21,12 +21,13 @@ from ddp_magic.pickling import making
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Plan", "data_of", "native", "plan"]
+__all__ = ["Plan", "blank", "data_of", "native", "plan"]
 
 Plan: TypeAlias = "Callable[[Any], tuple[Any, ...] | None]"
 """Writes an instance; None where pickle's own way is right."""
 
 _OPTIMIZER = ("torch.optim.optimizer", "Optimizer")
+_YOLO = ("ultralytics.engine.model", "Model")
 _HEAP = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
 _OWN_WAY = ("__reduce_ex__", "__reduce__", "__getnewargs_ex__", "__getnewargs__")
 _OWN_STATE = ("__getstate__", "__setstate__")
@@ -74,6 +75,8 @@ def plan(kind: type) -> Plan:
         return _as_it_is
     if any((k.__module__, k.__qualname__) == _OPTIMIZER for k in kind.__mro__):
         return _stepping
+    if any((k.__module__, k.__qualname__) == _YOLO for k in kind.__mro__):
+        return _untrained
     own = any(_is_notebooks(k) for k in kind.__mro__)
     if own and issubclass(kind, Enum):
         return _member
@@ -90,6 +93,12 @@ def plan(kind: type) -> Plan:
     if base is object and plain:
         return lambda obj: _bare(base, kind, obj) if _shares_its_dict(obj) else None
     return lambda obj: _bare(base, kind, obj)
+
+
+def blank(obj: Any, attributes: dict[str, Any]) -> tuple[Any, ...]:
+    """Write an instance whose ``__init__`` has yet to run where it arrives."""
+    state = (object, None, attributes)
+    return making.instance, (object, type(obj), ()), state, None, None, making.fill
 
 
 def _bare(base: type, kind: type, obj: Any) -> tuple[Any, ...]:
@@ -168,6 +177,15 @@ def _stepping(obj: Any) -> tuple[Any, ...] | None:
         return None
     make, arguments, state = obj.__reduce_ex__(5)[:3]
     return make, arguments, (state, step), None, None, making.fill_optimizer
+
+
+def _untrained(obj: Any) -> tuple[Any, ...]:
+    """Write a YOLO without what trained it and what predicts for it: these are of one process.
+
+    It makes others when they are needed.
+    """
+    make, arguments, state, *rest = obj.__reduce_ex__(5)
+    return make, arguments, {**state, "trainer": None, "predictor": None}, *rest
 
 
 def _plan_exception(kind: type) -> Plan:

@@ -122,6 +122,8 @@ class Pickler(cloudpickle.Pickler):
         """Say how an object is written, before cloudpickle says (the hook of `pickle`)."""
         self.last = obj
         kind = type(obj)
+        if id(obj) in self.sender.anew:
+            return instances.blank(obj, self.sender.anew[id(obj)])
         if kind not in self.sender.harmless:
             if refusals.may_be_refused(kind):
                 refusals.check(obj)

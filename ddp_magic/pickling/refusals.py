@@ -54,6 +54,10 @@ _REFUSED = {
     "torch.Stream": ("a device stream", _HERE),
     "torch.cuda.streams.Stream": ("a CUDA stream", _HERE),
     "torch.cuda.streams.Event": ("a CUDA event", _HERE),
+    "ultralytics.engine.trainer.BaseTrainer": (
+        "an Ultralytics trainer of one process",
+        "Name it behind --trainer, or make it in the %%ddp cell and take what you need of it",
+    ),
     "torch.jit._script.ScriptModule": (
         "a scripted module",
         "Script it inside the %%ddp cell, or save it with torch.jit.save and load it there",

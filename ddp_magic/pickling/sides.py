@@ -49,6 +49,8 @@ class Sender:
     made: Mapping[int, str] = field(default_factory=dict[int, str])
     """Objects (by id) that the receiver makes itself, and the expression that gives them there;
     an empty one where that is too late."""
+    anew: Mapping[int, dict[str, Any]] = field(default_factory=dict[int, dict[str, Any]])
+    """Objects (by id) that the receiver makes anew, and the attributes that arrive until then."""
     holders: keyed.Holders = field(default_factory=keyed.Holders)
     """What stands for dicts and sets whose keys say their own hash."""
     imported: Mapping[int, Callable[[], str]] = field(

@@ -11,6 +11,7 @@ __all__ = ["Argument", "put"]
 class _Call(TypedDict):
     number: int
     position: int | None
+    inside: str
 
 
 class Argument(TypedDict):
@@ -26,7 +27,11 @@ def put(tree: ast.Module, arguments: list[Argument]) -> None:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     for argument in arguments:
         for site in argument["calls"]:
-            _put(calls[site["number"]], argument["key"], argument["name"], site["position"])
+            call = calls[site["number"]]
+            if site["inside"]:
+                _put_inside(call, argument["key"], argument["name"], site["inside"])
+            else:
+                _put(call, argument["key"], argument["name"], site["position"])
 
 
 def _put(call: ast.Call, key: str, name: str, position: int | None) -> None:
@@ -39,6 +44,13 @@ def _put(call: ast.Call, key: str, name: str, position: int | None) -> None:
             return
     added = ast.keyword(arg=name, value=_value(key, call.func))
     call.keywords.append(ast.copy_location(added, call.func))
+
+
+def _put_inside(call: ast.Call, key: str, name: str, holder: str) -> None:
+    """Add an entry to the dict that stands behind a keyword; the last one of a name counts."""
+    (held,) = (k.value for k in call.keywords if k.arg == holder and isinstance(k.value, ast.Dict))
+    held.keys.append(ast.copy_location(ast.Constant(name), held))
+    held.values.append(_value(key, held))
 
 
 def _value(key: str, place: ast.expr) -> ast.expr:

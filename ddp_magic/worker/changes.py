@@ -15,6 +15,8 @@ from itertools import islice
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ddp_magic.worker.frameworks.summaries import is_known
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -49,8 +51,8 @@ class Changes:
     def __init__(self, namespace: Mapping[str, Any], names: Iterable[str]) -> None:
         self._known: dict[str, _Known] = {}
         for name in names:
-            if name in namespace and not name.startswith("_"):
-                value = namespace[name]
+            value = namespace.get(name)
+            if name in namespace and not name.startswith("_") and not is_known(value):
                 self._known[name] = _Known(value, _prints(value))
 
     def left_behind(

@@ -16,6 +16,8 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.sourcemap import CELL
+from ddp_magic.worker.absent import absent
 from ddp_magic.worker.termination import Terminated
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "exit_code", "kind", "record"]
 
 _OURS = str(Path(__file__).parent.parent)
+_HOOKS = str(Path(__file__).parent / "frameworks")
 _LOST_PEER = (
     "broken pipe",
     "communicator was aborted",
@@ -43,6 +46,7 @@ _LOST_PEER = (
 )
 _TORCH = f"{os.sep}torch{os.sep}"
 _LIMIT = 200_000  # characters of a message or a traceback that are kept
+_LINE = 1_000
 
 
 class Kind(IntEnum):
@@ -126,12 +130,28 @@ def record(
         "traceback": text if len(text) < _LIMIT else text[: _LIMIT // 2] + text[-_LIMIT // 2 :],
         "code": exit_code(error),
         "module": type(error).__module__,
+        "absent": absent(error),
+        "file": _file(error),
+        "source": _source(error),
     }
     with contextlib.suppress(OSError):
         path = run.error(rank, attempt)
         part = path.with_suffix(".part")
         part.write_text(dumps(told), encoding="utf-8")
         part.replace(path)
+
+
+def _file(error: BaseException) -> str:
+    """Return the file that an error of the system is about, whole; empty where it is about none."""
+    name: object = getattr(error, "filename", None)
+    return os.path.abspath(name) if isinstance(error, OSError) and isinstance(name, str) else ""
+
+
+def _source(error: BaseException) -> str:
+    """Return the innermost line of the notebook that the error went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    cells = [frame.line or "" for frame in frames if frame.filename.startswith(CELL)]
+    return _printable(cells[-1])[:_LINE] if cells else ""
 
 
 def _text(error: BaseException) -> str:
@@ -158,8 +178,15 @@ def _printable(text: str) -> str:
 
 
 def _cut(error: BaseException) -> None:
-    """Drop the worker's own frames above the user's."""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    """Drop the worker's own frames: above the user's, and where it looks at a library's calls."""
+    user: TracebackType | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if user is None and file.startswith(_OURS):
+            error.__traceback__ = trace.tb_next
+        elif user is not None and file.startswith(_HOOKS):
+            user.tb_next = trace.tb_next
+        else:
+            user = trace
         trace = trace.tb_next
-    error.__traceback__ = trace

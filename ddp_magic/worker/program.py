@@ -23,6 +23,7 @@ from ddp_magic.rundir import RunDir
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import listing, loop, setups, training
 from ddp_magic.worker.body import compiled
+from ddp_magic.worker.frameworks.summaries import summary
 from ddp_magic.worker.values import kept
 
 if TYPE_CHECKING:
@@ -96,13 +97,16 @@ class Program:
     def body(self) -> object:
         """Run the cell's body; return its last expression's value, `NO_VALUE` without one.
 
-        Without a body the trainer's own result is the value.
+        Without a body the trainer's own result is the value, or a summary where it gives none.
         """
         try:
             value = self._drive(1)
         finally:
             loop.close()
-        return value if self._codes[1] else self._trained
+        if self._codes[1]:
+            return value
+        told = summary(self.namespace.get("trainer")) if self._trained is None else None
+        return told or self._trained
 
     @cached_property
     def _codes(self) -> tuple[list[CodeType], list[CodeType]]:

@@ -1,0 +1,99 @@
+"""The device of an Ultralytics trainer: the ranks' own, whatever a cell says; in every worker.
+
+It takes the length of `device` for the number of ranks. One id too few, and there is no process
+group; one too many, and making the group waits for three hours.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.worker.frameworks.ultralytics.ranks import workers, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["choose"]
+
+_OTHERS = ("mps", "npu", "xpu", "tpu", "intel", "vulkan")
+
+
+def choose(module: Any) -> None:
+    """Have trainers be made for the device of the ranks."""
+    wrap(module.BaseTrainer, "__init__", functools.partial(_made, module))
+
+
+def _made(module: Any, original: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(original)
+    def make(
+        self: Any,
+        cfg: Any = module.DEFAULT_CFG,
+        overrides: dict[str, Any] | None = None,
+        *others: Any,
+        **named: Any,
+    ) -> None:
+        given = {**(overrides or {})}
+        wanted = given.get("device") if "device" in given else _of(cfg)
+        given["device"] = _chosen(wanted)
+        original(self, cfg, given, *others, **named)
+
+    return make
+
+
+def _of(cfg: Any) -> Any:
+    return cfg.get("device") if isinstance(cfg, dict) else getattr(cfg, "device", None)
+
+
+def _chosen(wanted: Any) -> Any:
+    """Return the device to train on.
+
+    Raises:
+        ValueError: It is another one than that of the ranks.
+    """
+    import torch
+
+    count, ids = workers(), _ids(wanted)
+    own = [str(number) for number in range(count)] if torch.cuda.is_available() else ["cpu"]
+    if ids and ids[0].startswith(_OTHERS):
+        return wanted
+    if not ids or ids == own or (len(ids) == count and {*ids} == {"-1"} and own != ["cpu"]):
+        return ",".join(own)
+    if ids == ["cpu"] and count == 1:
+        return wanted
+    raise ValueError(_why_not(wanted, ids, own, count))
+
+
+def _ids(device: Any) -> list[str]:
+    """Return the ids in a device, as Ultralytics reads it; none for the current device.
+
+    >>> _ids("cuda:0, cuda:1"), _ids([0, 1]), _ids(0), _ids("cpu"), _ids("cuda"), _ids(None)
+    (['0', '1'], ['0', '1'], ['0'], ['cpu'], [], [])
+    """
+    listed = device if isinstance(device, (list, tuple)) else [device]
+    text = ",".join(str(each) for each in listed).lower()
+    for dropped in ("cuda:", "none", "(", ")", "[", "]", "'", " "):
+        text = text.replace(dropped, "")
+    return [each for each in text.split(",") if each and each != "cuda"]
+
+
+def _why_not(wanted: Any, ids: list[str], own: list[str], count: int) -> str:
+    said = f"device={wanted!r}"
+    ranks, train = ("1 worker", "trains") if count == 1 else (f"{count} workers", "train")
+    if own == ["cpu"]:
+        return (
+            f"{said} asks for a GPU, and this run's {ranks} {train} on the CPU. "
+            "Leave device out, which fits every run, or take GPUs with --gpus."
+        )
+    if ids == ["cpu"]:
+        return f"{said} leaves the GPUs of this run's {ranks} idle. Leave device out to use them."
+    named = "1 device" if len(ids) == 1 else f"{len(ids)} devices"
+    if len(ids) != count:
+        return (
+            f"{said} names {named}, and this run has {ranks}. Leave device out: the number of "
+            "workers stands on the %%ddp line."
+        )
+    return (
+        f"{said} names other devices than this run's, which its ranks count from 0. Leave device "
+        "out: --devices on the %%ddp line chooses GPUs."
+    )

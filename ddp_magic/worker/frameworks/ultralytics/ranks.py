@@ -1,0 +1,75 @@
+"""The ranks of this run, and how Ultralytics hears of them; runs in every worker."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from ddp_magic.worker.store import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["be_alone", "from_rank_0", "rank", "workers", "wrap"]
+
+_PATIENCE = 1800.0
+_asked: Counter[str] = Counter()
+
+
+def workers() -> int:
+    """Return how many workers train."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """Return which one of them this is."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def be_alone() -> None:
+    """Have Ultralytics' modules take this process for the only one: they ask when imported."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "ultralytics":
+            known = vars(module).keys() & {"RANK", "LOCAL_RANK"}
+            vars(module).update(dict.fromkeys(known, -1))
+
+
+def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
+    """Return what rank 0 makes of it, for which the others wait; every rank must call this.
+
+    There need be no process group yet. Waiting ends with an interrupt, or when rank 0 has failed.
+
+    Args:
+        what: What it is about: a rank may call this for something else in between.
+        value: Called in rank 0.
+
+    Raises:
+        TimeoutError: Rank 0 did not call it.
+    """
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    key = f"ddp_magic/ultralytics/{attempt}/{_asked[what]}/{what}"
+    _asked[what] += 1
+    store = connect()
+    if rank() == 0:
+        made = value()
+        store.set(key, made)
+        return made
+    end = time.monotonic() + _PATIENCE
+    while not store.check([key]):
+        if time.monotonic() > end:
+            raise TimeoutError(
+                "Rank 0 has not begun this training for half an hour. Make the trainer in every "
+                "rank."
+            )
+        time.sleep(0.02)
+    return store.get(key).decode()
+
+
+def wrap(owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
+    """Put a function of ours around one of a module or class, if it has that name."""
+    original = getattr(owner, name, None)
+    if original is not None:
+        setattr(owner, name, wrapper(original))
