@@ -8,6 +8,8 @@ __all__ = ["FRAMEWORKS", "NOTEBOOKS"]
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 FRAMEWORKS = {
+    "accelerate.ipynb": "frameworks",
+    "huggingface.ipynb": "frameworks",
     "lightning.ipynb": "frameworks",
 }
-"""By name; what is told of each is the overlay (`tests.overlays`) that it runs with."""
+"""By name, the overlay (`tests.overlays`) that each runs with."""
