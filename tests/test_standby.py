@@ -177,6 +177,7 @@ DIFFERENT = {
             "B": "1",
             "CUDA_VISIBLE_DEVICES": "1",
             "TORCHINDUCTOR_CACHE_DIR": "/",
+            "PL_GLOBAL_SEED": "3",
         },
         "grace": 7.0,
         "cwd": "/",
@@ -194,7 +195,11 @@ def test_what_speaks_against_processes_that_started_earlier(why: str):
 
     assert birth.differs(born, now) == why
     if not why:
-        told = {"CUDA_VISIBLE_DEVICES": "1", "TORCHINDUCTOR_CACHE_DIR": "/"}
+        told = {
+            "CUDA_VISIBLE_DEVICES": "1",
+            "TORCHINDUCTOR_CACHE_DIR": "/",
+            "PL_GLOBAL_SEED": "3",
+        }
         assert birth.late(born, now) == told
 
 

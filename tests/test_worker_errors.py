@@ -43,6 +43,10 @@ KINDS = {
     "the program's": (ValueError("x"), Kind.OWN),
     "sys.exit": (SystemExit(3), Kind.OWN),
     "interrupt": (KeyboardInterrupt(), Kind.STOPPED),
+    "an exit on an interrupt, as Lightning's": (
+        after(KeyboardInterrupt(), SystemExit(1)),
+        Kind.STOPPED,
+    ),
     "stopped": (Terminated(143), Kind.STOPPED),
     "an error of cleaning up after being stopped": (
         after(Terminated(143), ValueError("no checkpoint")),
@@ -156,6 +160,18 @@ def test_what_the_program_puts_into_json_and_time_does_not_reach_us(
     errors.record(run, error, rank=0, attempt=0, source_map=nothing, kind=Kind.OWN)
 
     assert loads(run.error(0, 0).read_text())["time"] > 0
+
+
+def test_frames_that_look_at_a_librarys_calls_are_cut_between_the_users_and_its_own(run: RunDir):
+    inner = compile("raise ValueError('bad')", "/lib/lightning/trainer.py", "exec")
+    hooked = compile("exec(inner)", errors._THROUGH[0] + "/lightning.py", "exec")
+    error = raised("exec(hooked)", hooked=hooked, inner=inner)
+    assert error.__traceback__ is not None
+    error.__traceback__ = error.__traceback__.tb_next  # this file's
+    told = recorded(run, error)["traceback"]
+
+    assert "frameworks" not in told
+    assert told.index(CELL) < told.index("/lib/lightning/trainer.py")
 
 
 def test_our_own_frames_are_cut_in_every_error_of_a_chain(run: RunDir):

@@ -24,13 +24,18 @@ LATE = frozenset(
         "FORCE_COLOR",
         "LINES",
         "NO_COLOR",
+        "PL_GLOBAL_SEED",
+        "PL_SEED_WORKERS",
+        "PYTORCH_NVML_BASED_CUDA_CHECK",
         "TORCHINDUCTOR_CACHE_DIR",
     }
 )
 """Environment variables that are read when they are needed: these a waiting worker may be told.
 
-CUDA reads its own at cuInit, which no standby has called. torch sets the last one itself, in the
-kernel, when the first optimizer is made there. Tested by `test_standby_likeness`.
+CUDA reads its own at cuInit, which no standby has called. Lightning sets three in the kernel: one
+for torch.cuda.is_available() when it is imported, two in seed_everything() for its own use. torch
+sets the last one itself, in the kernel, when the first optimizer is made there. Tested by
+`test_standby_likeness`.
 """
 _ALSO_LATE = frozenset(
     {

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "exit_code", "kind", "record"]
 
 _OURS = str(Path(__file__).parent.parent)
-_HOOKS = str(Path(__file__).parent / "frameworks")
+_THROUGH = tuple(str(Path(__file__).parent / name) for name in ("frameworks", "training.py"))
+"""Ours as well, and below the user's code in a traceback."""
 _LOST_PEER = (
     "broken pipe",
     "communicator was aborted",
@@ -65,7 +66,8 @@ class Kind(IntEnum):
 def kind(error: BaseException) -> Kind:
     """Tell what kind of error this is, by itself and by what it was raised in the handling of."""
     chain = list(_chain(error))
-    if isinstance(error, KeyboardInterrupt) or any(isinstance(e, Terminated) for e in chain):
+    first = error.__context__ if isinstance(error, SystemExit) else error  # as Lightning leaves
+    if isinstance(first, KeyboardInterrupt) or any(isinstance(e, Terminated) for e in chain):
         return Kind.STOPPED
     lost = [_lost_peer(e) for e in chain]
     if lost[0]:
@@ -185,7 +187,7 @@ def _cut(error: BaseException) -> None:
         file = trace.tb_frame.f_code.co_filename
         if user is None and file.startswith(_OURS):
             error.__traceback__ = trace.tb_next
-        elif user is not None and file.startswith(_HOOKS):
+        elif user is not None and file.startswith(_THROUGH):
             user.tb_next = trace.tb_next
         else:
             user = trace
