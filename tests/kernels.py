@@ -6,15 +6,15 @@ import contextlib
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import pytest
 from jupyter_client.manager import KernelManager
+
+from tests.overlays import ROOT, overlay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,6 @@ launch._AGENT = Path({str(Path(__file__).with_name("light_agent.py"))!r})
 """
 """Has runs start without torch's launcher: for tests of what is not the launcher's."""
 
-ROOT = Path(__file__).parent.parent
 VERSIONS = ("6.31.0", "7.3.0", "")
 """Releases of ipykernel that must do; the last is the installed one."""
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -43,11 +42,7 @@ def python_path(version: str) -> str:
 
     Where it is not, the test is skipped, with the reason; in CI it fails.
     """
-    place = Path(sys.prefix, f"ipykernel-{version}")
-    if version and not place.exists():
-        reason = f"bash tests/run installs ipykernel {version} into {place.name}"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
-    return os.pathsep.join([str(place), str(ROOT)] if version else [str(ROOT)])
+    return overlay(f"ipykernel-{version}") if version else str(ROOT)
 
 
 class Kernel:
@@ -223,17 +218,19 @@ class Panel:
 
 
 @contextlib.contextmanager
-def kernel(version: str = "", **changed: str | None) -> Iterator[Kernel]:
+def kernel(version: str = "", *, beside: str = "", **changed: str | None) -> Iterator[Kernel]:
     """Start a kernel, of this release or the installed one, and end it.
 
     Args:
         version: The release.
+        beside: An overlay whose libraries it finds, as ``frameworks``.
         changed: What else is set in its environment; None for what is not to be there.
     """
     place = tempfile.mkdtemp()
     file = f"{place}/kernel-{uuid4()}.json"  # as a Jupyter server names it
     manager = KernelManager(kernel_name="python3", connection_file=file)
-    added = {"PYTHONPATH": python_path(version), "JUPYTER_PLATFORM_DIRS": "1"}
+    found = overlay(beside) if beside else python_path(version)
+    added = {"PYTHONPATH": found, "JUPYTER_PLATFORM_DIRS": "1"}
     environ = {**os.environ, "CUDA_VISIBLE_DEVICES": "", **added, **changed}
     manager.start_kernel(env={k: value for k, value in environ.items() if value is not None})
     client = manager.blocking_client()

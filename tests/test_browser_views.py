@@ -77,7 +77,12 @@ def test_output_is_live_while_the_cell_blocks_and_the_record_takes_its_place(lab
         arg=[panel.locator(".ddp-elapsed").element_handle(), first],
     )
     saved = lab.save()
-    assert saved.cells[1].outputs[0].data["text/plain"].startswith("%%ddp run-3 running\n")
+    assert (
+        saved.cells[1]
+        .outputs[0]
+        .data["text/plain"]
+        .startswith("%%ddp run-3 running when this was saved\n")
+    )
     assert saved.cells[1].outputs[1].data["text/plain"] == ""
 
     panel.get_by_role("tab", name="rank 1").click()

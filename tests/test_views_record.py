@@ -111,7 +111,7 @@ def test_a_running_run_has_a_record_too():
 
     assert drawn["text/plain"].startswith("%%ddp run-3 starting for 12.5 s\n")
     assert "step 3" in drawn["text/html"]
-    assert record(Picture())["text/plain"] == "%%ddp starting"
+    assert record(Picture())["text/plain"] == "%%ddp starting when this was saved"
 
 
 def test_a_long_output_keeps_its_last_lines():

@@ -33,7 +33,7 @@ def explain(name: str, value: Any, error: WriteError, cell: str) -> str:
     verb = "is" if found else "holds"
     cause = error.cause
     if isinstance(cause, CannotTravel):
-        return f"{subject} {verb} {cause.what}, which no worker can have. {cause.remedy}."
+        return f"{subject} {verb} {cause.what}, {cause.why}. {cause.remedy}."
     if isinstance(cause, RecursionError):
         return (
             f"{subject} is nested more deeply than Python's recursion limit lets it be pickled. "

@@ -2,7 +2,8 @@
 
 Objects that were made in the kernel for the one process that it is, and text that puts every rank
 on one GPU. Types are known by their names, so that nothing is imported to know them, and none of
-the user's code runs. Each sentence is a note: it never stops a run.
+the user's code runs. Each sentence is a note: it never stops a run. What must stop it, since each
+rank would train alone, `pickling.one_process` refuses.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.one_gpu import lines_naming_one, named_one, places
+from ddp_magic.pickling.one_process import may_be_refused, type_names
+from ddp_magic.pickling.per_rank import ARGUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,17 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["look", "pitfalls"]
 
-_MADE_HERE = {
-    "accelerate.accelerator.Accelerator": "an Accelerator",
-    "accelerate.state.AcceleratorState": "an AcceleratorState",
-    "accelerate.state.PartialState": "a PartialState",
-    "lightning.fabric.fabric.Fabric": "a Fabric",
-    "lightning_fabric.fabric.Fabric": "a Fabric",
-    "lightning.pytorch.trainer.trainer.Trainer": "a Lightning Trainer",
-    "pytorch_lightning.trainer.trainer.Trainer": "a Lightning Trainer",
-    "transformers.trainer.Trainer": "a transformers Trainer",
-    "transformers.training_args.TrainingArguments": "a TrainingArguments",
-}
 _DATA_PARALLEL = "torch.nn.parallel.data_parallel.DataParallel"
 _COLLECTIVES = re.compile(
     r"all_gather\w*|all_reduce|all_to_all\w*|barrier|broadcast\w*|gather\w*|get_rank|reduce"
@@ -115,17 +107,11 @@ def look(
 
 
 def _said(path: str, obj: Any, ranks: int) -> str:
-    for name in _type_names(obj):
-        if name in _MADE_HERE:
-            return (
-                f"{path} is {_MADE_HERE[name]} that was made in this kernel, where there is one "
-                "process, and it would know of no other rank. Make it inside the %%ddp cell."
-            )
-        if name == _DATA_PARALLEL:
-            return (
-                f"{path} is a DataParallel, and every rank would spread its batches over the GPUs "
-                "again. Use its .module, and wrap that in DistributedDataParallel in the cell."
-            )
+    if _DATA_PARALLEL in type_names(type(obj)):
+        return (
+            f"{path} is a DataParallel, and every rank would spread its batches over the GPUs "
+            "again. Use its .module, and wrap that in DistributedDataParallel in the cell."
+        )
     own = _attributes(obj)
     rank, size = own.get("rank"), own.get("num_replicas")
     if "Sampler" in type(obj).__name__ and type(rank) is int and type(size) is int:
@@ -138,12 +124,9 @@ def _said(path: str, obj: Any, ranks: int) -> str:
 
 def _is_settled(obj: Any) -> bool:
     """Whether what it holds needs no word of its own."""
-    names = _type_names(obj)
-    return any(name in _MADE_HERE or name == _DATA_PARALLEL for name in names)
-
-
-def _type_names(obj: Any) -> list[str]:
-    return [f"{kind.__module__}.{kind.__qualname__}" for kind in type(obj).__mro__]
+    kind = type(obj)
+    names = type_names(kind)
+    return _DATA_PARALLEL in names or ARGUMENTS in names or may_be_refused(kind)
 
 
 def _inside(name: str, root: Any) -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,8 @@ from ddp_magic.line.literals import described
 from ddp_magic.line.suggestions import NEAR, known, near, paths, shown, some, value_shown
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ddp_magic.line.callsites import Passing
     from ddp_magic.line.paths import Missing
     from ddp_magic.line.targets import Cell
@@ -37,12 +39,20 @@ def refuse_own(cell: Cell, name: str, text: str, passings: list[Passing]) -> NoR
     )
 
 
-def refuse_several(name: str, text: str, passings: list[Passing], *, variable: bool) -> NoReturn:
+def refuse_several(
+    name: str,
+    text: str,
+    passings: list[Passing],
+    *,
+    variable: bool,
+    held: Sequence[str] = (),
+) -> NoReturn:
     """Refuse a name of several targets, and say how to choose."""
     labels = [f"the variable {name}"] * variable
-    labels += [f"{p.label(name)} in {p.where}" for p in passings]
-    paths = dict.fromkeys(p.callee for p in passings)
-    if "" in paths or len(paths) < len(passings):
+    labels += [f"{p.label(name)} in {p.where}" for p in passings] + [*held]
+    found = [p.callee for p in passings] + [path.rpartition(".")[0] for path in held]
+    paths = dict.fromkeys(found)
+    if "" in paths or len(paths) < len(found):
         remedy = f"Pass a variable of the notebook to the one that is meant, and override {name} so"
     else:
         remedy = f"Write {' or '.join(f'{path}.{shown(name, text)}' for path in paths)}"

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ddp_magic.errors import OverrideError
+from ddp_magic.line.fields import require_late
 from ddp_magic.line.literals import described
 from ddp_magic.line.paths import UNKNOWN, read_static
 from ddp_magic.masking import MASK, looks_secret, mask_text
@@ -39,6 +40,7 @@ def require_settable(place: Place, text: str, user_ns: dict[str, Any]) -> None:
     Raises:
         OverrideError: It cannot be set; with what to write instead, where there is something.
     """
+    require_late(place)
     if place.item:
         if read_static(type(place.holder), "__setitem__") is UNKNOWN:
             _refuse(

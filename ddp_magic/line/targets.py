@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import OverrideError
-from ddp_magic.line import callsites, refusals, suggestions
+from ddp_magic.line import callsites, fields, refusals, suggestions
 from ddp_magic.line.callees import Callees
 from ddp_magic.line.calls import Call, find_calls
 from ddp_magic.line.first_use import bound_first
@@ -130,13 +130,16 @@ class Cell:
             clear = [p for p in clear if not p.passes_global(name)]
         if name in self.own and (clear or name in self.reads):
             refusals.refuse_own(self, name, text, clear)
-        if len(clear) + variable > 1:
-            refusals.refuse_several(name, text, clear, variable=variable)
+        held = [] if variable else fields.held(self, name)
+        if len(clear) + variable + len(held) > 1:
+            refusals.refuse_several(name, text, clear, variable=variable, held=held)
         if variable:
             known = (self.user_ns[name],) if name in self.user_ns else ()
             return Target(label=name, name=name, replaced=known)
         if clear:
             return self._parameter(name, clear[0], text)
+        if held:
+            return self._dotted(held[0], text)
         if not passings or suggestions.near(self, name):
             refusals.refuse_unknown(self, name, text)
         return self._parameter(name, passings[0], text)

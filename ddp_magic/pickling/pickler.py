@@ -33,6 +33,8 @@ from ddp_magic.pickling import (
     instances,
     keyed,
     objects,
+    one_process,
+    per_rank,
     rebuild,
     refusals,
     tensors,
@@ -125,6 +127,8 @@ class Pickler(cloudpickle.Pickler):
         if kind not in self.sender.harmless:
             if refusals.may_be_refused(kind):
                 refusals.check(obj)
+            elif not self.sender.to_kernel and one_process.may_be_refused(kind):
+                one_process.check(obj)
             else:
                 self.sender.harmless.add(kind)
             self.sender.packages.add(kind.__module__.partition(".")[0])
@@ -158,7 +162,8 @@ class Pickler(cloudpickle.Pickler):
 
     def _plan(self, kind: type) -> instances.Plan:
         if kind not in self._plans:
-            self._plans[kind] = instances.plan(kind)
+            usual = instances.plan(kind)
+            self._plans[kind] = per_rank.plan(kind, usual, to_kernel=self.sender.to_kernel)
         return self._plans[kind]
 
     def _dynamic_function_reduce(self, func: Any) -> Any:

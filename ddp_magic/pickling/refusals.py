@@ -79,13 +79,17 @@ class CannotTravel(TypeError):
         what: As ``an open file ('out.txt')``.
         remedy: What to do, a sentence without its full stop.
         culprit: The object itself, so that its place can be looked for.
+        why: Why not, a clause behind `what`.
     """
 
-    def __init__(self, what: str, remedy: str, culprit: object) -> None:
+    def __init__(
+        self, what: str, remedy: str, culprit: object, why: str = "which no worker can have"
+    ) -> None:
         super().__init__(f"{what} cannot be sent to another process. {remedy}.")
         self.what = what
         self.remedy = remedy
         self.culprit = culprit
+        self.why = why
 
 
 def check(obj: Any) -> None:

@@ -61,6 +61,8 @@ class Sender:
     """Top-level packages whose types were written."""
     modules: set[str] = field(default_factory=set[str])
     """Modules that were written, by reference."""
+    to_kernel: bool = False
+    """Whether the kernel reads it; ranks take nothing that was set up for one process."""
 
     def with_blobs(self, blobs: BlobWriter) -> Self:
         """Return the same with another place for buffers."""

@@ -143,7 +143,8 @@ def _title(picture: Picture, now: float | None) -> tuple[str, str, list[str]]:
         if picture.state is RunState.STOPPED and picture.ended.summary:
             took += f": {escape.line(picture.ended.summary)}"
         return name, picture.state, [took, *rest]
-    took = f" for {duration(picture.elapsed(now))}" if now is not None else ""
+    # a live panel hides it then: it is read where the kernel has gone since
+    took = f" for {duration(picture.elapsed(now))}" if now is not None else " when this was saved"
     return name, picture.state, [took, *rest]
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Kind", "exit_code", "kind", "record"]
 
 _OURS = str(Path(__file__).parent.parent)
+_HOOKS = str(Path(__file__).parent / "frameworks")
 _LOST_PEER = (
     "broken pipe",
     "communicator was aborted",
@@ -158,8 +159,15 @@ def _printable(text: str) -> str:
 
 
 def _cut(error: BaseException) -> None:
-    """Drop the worker's own frames above the user's."""
-    trace: TracebackType | None = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OURS):
+    """Drop the worker's own frames: above the user's, and where it looks at a library's calls."""
+    user: TracebackType | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if user is None and file.startswith(_OURS):
+            error.__traceback__ = trace.tb_next
+        elif user is not None and file.startswith(_HOOKS):
+            user.tb_next = trace.tb_next
+        else:
+            user = trace
         trace = trace.tb_next
-    error.__traceback__ = trace

@@ -128,6 +128,7 @@ class Program:
             main=self.namespace,
             definition=lambda obj: self._sources.get(id(obj), (None,))[0],
             filename=lambda name: filenames.get(name, name),
+            to_kernel=True,
         )
 
     def _pieces(self, text: str, source_map: SourceMap) -> Iterator[CodeType]:

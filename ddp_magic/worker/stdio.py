@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import faulthandler
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, NoReturn
@@ -36,6 +37,8 @@ def open_streams() -> None:
 def stacks_on_signal(run: RunDir, rank: int) -> None:
     """Write every thread's stack to the run directory on demand, even while the GIL is held."""
     fd = os.open(run.stacks(rank), os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    # what a library finds that puts all signals back: the default would be to die
+    signal.signal(STACKS_SIGNAL, signal.SIG_IGN)
     faulthandler.register(STACKS_SIGNAL, file=fd, all_threads=True, chain=False)
     faulthandler.enable(file=2)
 

@@ -8,12 +8,13 @@ import sys
 from typing import Any
 
 from ddp_magic.worker import frameworks
+from ddp_magic.worker.frameworks import lightning
 
 __all__ = ["LAUNCHER", "leave_group", "start", "why"]
 
 LAUNCHER = (
     *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE"),
+    *("GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
 )
 """What the launcher gives each worker. A process without it is one of its own to every library."""
 _WHY = (
@@ -28,11 +29,15 @@ def start(made: Any) -> object:
 
     Returns:
         What `train()` or `fit()` returned, or `made`.
+
+    Raises:
+        TypeError: Nothing was trained.
     """
     for name in ("train", "fit"):
         method = getattr(made, name, None)
         if callable(method) and not _switches_mode(method) and _needs_nothing(method):
             return method()
+    lightning.require_fitted(made)
     return made
 
 

@@ -1,22 +1,55 @@
 // The output of one rank, or of all of them: a log that follows its end until somebody scrolls up.
 
+// Lines stand in chunks, so that a page lays out anew what has come and not all that it shows. The
+// newest are always drawn: where the end is must not be an estimate.
+const CHUNK = 100;
+const NEWEST = 2;
+
+function createLines() {
+  const node = element("div", "ddp-body");
+  let count = 0;
+  const add = (line) => {
+    if (!node.lastChild || node.lastChild.childElementCount >= CHUNK) node.append(element("div", "ddp-chunk"));
+    node.lastChild.append(line);
+    count += 1;
+  };
+  const trim = () => {
+    for (; count > KEEP; count -= 1) {
+      node.firstChild.classList.remove("ddp-past"); // its height changes
+      node.firstChild.firstChild.remove();
+      if (!node.firstChild.firstChild) node.firstChild.remove();
+    }
+  };
+  const settle = () => {
+    for (let i = node.children.length - NEWEST - 1; i >= 0; i -= 1) {
+      const chunk = node.children[i];
+      if (chunk.classList.contains("ddp-past")) return;
+      chunk.classList.add("ddp-past"); // it was drawn before: its height is known
+    }
+  };
+  const clear = () => {
+    node.replaceChildren();
+    count = 0;
+  };
+  return { node, add, trim, settle, clear };
+}
+
 function createPane(rank, heading) {
   const node = element("div", "ddp-pane");
   if (heading) node.append(element("div", "ddp-heading", heading));
   const log = element("div", "ddp-log");
-  const body = element("div", "ddp-body");
+  const lines = createLines();
   const live = element("div", "ddp-live");
   log.role = "log";
   log.ariaLive = "off"; // a reader would never end
   log.ariaLabel = rank === ALL ? "Output of all ranks" : `Output of rank ${rank}`;
   log.tabIndex = 0;
-  log.append(body, live);
+  log.append(lines.node, live);
   const settle = () => {
     if (pane.follow) log.scrollTop = log.scrollHeight;
   };
   const back = button("ddp-follow", "↓ newest", "Follow the output again", () => {
-    pane.follow = true;
-    back.hidden = true;
+    pane.setFollow(true);
     settle();
   });
   back.hidden = true;
@@ -24,10 +57,12 @@ function createPane(rank, heading) {
   let pushed = 0;
   let liveDrawn = null;
   const pane = { rank, node, log, follow: true };
-  log.addEventListener("scroll", () => {
-    pane.follow = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
-    back.hidden = pane.follow;
-  });
+  pane.setFollow = (on) => {
+    pane.follow = on;
+    back.hidden = on;
+    log.classList.toggle("ddp-still", !on); // who reads keeps the place while old lines go
+  };
+  log.addEventListener("scroll", () => pane.setFollow(log.scrollHeight - log.scrollTop - log.clientHeight < 24));
 
   new ResizeObserver(settle).observe(log); // first drawn before it is on the page; another width
 
@@ -36,11 +71,10 @@ function createPane(rank, heading) {
     const fresh = Math.min(state.pushed - pushed, state.entries.length);
     if (!fresh && state.live === liveDrawn) return;
     if (fresh) {
-      const nodes = document.createDocumentFragment();
-      for (const entry of state.entries.slice(-fresh)) nodes.append(entryNode(entry, rank === ALL));
-      if (fresh === state.entries.length) body.replaceChildren();
-      body.append(nodes);
-      while (body.childElementCount > KEEP) body.firstChild.remove();
+      lines.settle();
+      if (fresh === state.entries.length) lines.clear();
+      for (const entry of state.entries.slice(-fresh)) lines.add(entryNode(entry, rank === ALL));
+      lines.trim();
       pushed = state.pushed;
     }
     if (state.live !== liveDrawn) live.replaceChildren(...state.live.map(liveNode));
@@ -92,9 +126,14 @@ function createFind(panes) {
     if (!hits.length) return;
     const from = current < 0 && step < 0 ? 0 : current;
     current = (from + step + hits.length) % hits.length;
-    for (const pane of panes()) pane.log.querySelector(".ddp-hit-now")?.classList.remove("ddp-hit-now");
+    for (const pane of panes()) {
+      pane.log.querySelector(".ddp-hit-now")?.classList.remove("ddp-hit-now");
+      if (pane.log.contains(hits[current])) pane.setFollow(false); // now: a line may come before the scroll event
+    }
     hits[current].classList.add("ddp-hit-now");
-    hits[current].scrollIntoView({ block: "nearest" });
+    const reveal = () => hits[current]?.scrollIntoView({ block: "nearest" });
+    reveal();
+    requestAnimationFrame(reveal); // lines above may be higher than they were in a panel of another width
     mark();
   };
   input.addEventListener("input", () => {

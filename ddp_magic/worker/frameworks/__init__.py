@@ -14,21 +14,33 @@ __all__ = ["attend", "go_alone"]
 
 _HOOKS = {
     "lightning.fabric.accelerators.cpu": "lightning:count_workers",
+    "lightning.fabric.fabric": "lightning:watch_fabric",
+    "lightning.fabric.plugins.environments.torchelastic": "lightning:answer_alone",
+    "lightning.fabric.strategies.ddp": "lightning:start_nothing",
     "lightning.pytorch.accelerators.cpu": "lightning:count_workers",
-    "lightning_fabric.accelerators.cpu": "lightning:count_workers",
-    "pytorch_lightning.accelerators.cpu": "lightning:count_workers",
+    "lightning.pytorch.strategies.ddp": "lightning:start_nothing",
+    "lightning.pytorch.trainer.connectors.logger_connector.logger_connector": (
+        "lightning_metrics:report"
+    ),
+    "lightning.pytorch.trainer.connectors.signal_connector": "lightning:leave_signals",
+    "lightning.pytorch.trainer.trainer": "lightning:watch_trainer",
     "ultralytics.utils": "ultralytics:begin",
     "ultralytics.utils.downloads": "ultralytics:download",
     "ultralytics.engine.trainer": "ultralytics:train",
     "ultralytics.engine.validator": "ultralytics:validate",
 }
 """What is called with which module, as soon as that module is there."""
+_ALSO = {"lightning.fabric": "lightning_fabric", "lightning.pytorch": "pytorch_lightning"}
+"""Lightning's parts are packages of their own as well, with classes of their own."""
 
 
 def attend() -> None:
     """Be there when a library is imported that needs to be told something."""
     for module, hook in _HOOKS.items():
         register_post_import_hook(f"{__name__}.{hook}", module)
+        for part, package in _ALSO.items():
+            if module.startswith(part):
+                register_post_import_hook(f"{__name__}.{hook}", package + module[len(part) :])
 
 
 def go_alone() -> None:

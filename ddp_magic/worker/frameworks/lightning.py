@@ -1,14 +1,33 @@
-"""Lightning in a rank: on the CPU its `devices="auto"` means all workers, as it does on GPUs."""
+"""Lightning in a rank: a Trainer or Fabric takes the workers that are there, or says why not."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING
+import re
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+from wrapt import wrap_function_wrapper
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["count_workers"]
+__all__ = [
+    "answer_alone",
+    "count_workers",
+    "leave_signals",
+    "require_fitted",
+    "start_nothing",
+    "watch_fabric",
+    "watch_trainer",
+]
+
+_SET = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_TRAINERS = {f"{p}.trainer.trainer.Trainer" for p in ("lightning.pytorch", "pytorch_lightning")}
+_ABOUT_DEVICES = re.compile(r"devices?\b|\bgpus?\b|accelerator|interactive", re.IGNORECASE)
 
 
 def count_workers(module: ModuleType) -> None:
@@ -20,5 +39,167 @@ def count_workers(module: ModuleType) -> None:
     module.CPUAccelerator.auto_device_count = staticmethod(_workers)
 
 
+def start_nothing(module: ModuleType) -> None:
+    """Have ``strategy="ddp_notebook"`` and its like mean plain DDP: the processes are there.
+
+    Under torchrun Lightning 2.6 would start N more from each of them, all of the same rank.
+    """
+
+    def init(wrapped: Callable[..., Any], _: Any, args: Any, given: dict[str, Any]) -> None:
+        if "start_method" in given and _is_rank():
+            given = {**given, "start_method": "popen"}
+        wrapped(*args, **given)
+
+    _wrap(module, "DDPStrategy.__init__", init)
+
+
+def leave_signals(module: ModuleType) -> None:
+    """Leave SIGTERM to the worker, and restore of all signals only those that Lightning sets.
+
+    Its SIGTERM handler, in front of ours, begins with a collective: it waits for the rank of whose
+    end it was told. At the end of `fit()` it restores every signal as Python knows it, which is
+    not how faulthandler has set it: asking for stacks would then kill the rank.
+    """
+
+    def register(wrapped: Callable[..., Any], instance: Any, args: Any, given: Any) -> None:
+        before = signal.getsignal(signal.SIGTERM)
+        wrapped(*args, **given)
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+        found = instance._original_handlers  # noqa: SLF001 - there is no other way to it
+        instance._original_handlers = {n: found[n] for n in _SET if n in found}  # noqa: SLF001
+
+    _wrap(module, "_SignalConnector.register_signal_handlers", register)
+
+
+def answer_alone(module: ModuleType) -> None:
+    """Let a Trainer that has trained on all ranks know, once rank 0 is alone, that this is rank 0.
+
+    So ``trainer.is_global_zero`` and ``trainer.save_checkpoint()`` do in the cell of --trainer what
+    they did before.
+    """
+
+    def rank(wrapped: Callable[[], int], *_: Any) -> int:
+        return wrapped() if _is_rank() else 0
+
+    for name in ("global_rank", "local_rank"):
+        _wrap(module, f"TorchElasticEnvironment.{name}", rank)
+
+
+def watch_trainer(module: ModuleType) -> None:
+    """Check each Trainer of this module when it is made, and when it is to do something."""
+    _wrap(module, "Trainer.__init__", _made)
+    _wrap(module, "Trainer.fit", _trains)
+    for name in ("fit", "validate", "test", "predict"):
+        _wrap(module, f"Trainer.{name}", _needs_others)
+
+
+def watch_fabric(module: ModuleType) -> None:
+    """Check each Fabric of this module when it is made, and when it takes a model."""
+    _wrap(module, "Fabric.__init__", _made)
+    _wrap(module, "Fabric.setup", _trains)
+    _wrap(module, "Fabric.setup_module", _trains)
+
+
+def _wrap(module: ModuleType, name: str, wrapper: Any) -> None:
+    with contextlib.suppress(AttributeError):  # another release, which has it elsewhere
+        wrap_function_wrapper(module, name, wrapper)
+
+
 def _workers() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _is_rank() -> bool:
+    """Whether this process is one of a group: rank 0 is not any more, alone after --trainer."""
+    return "WORLD_SIZE" in os.environ
+
+
+def _made(wrapped: Callable[..., None], instance: Any, args: Any, given: dict[str, Any]) -> None:
+    """Make a Trainer or Fabric, which must be for one device or as many as there are workers."""
+    try:
+        wrapped(*args, **given)
+    except Exception as error:
+        if _is_rank() and _ABOUT_DEVICES.search(str(error)):
+            error.add_note(_about_workers(instance))
+        raise
+    devices, nodes = _asked(instance)
+    if _is_rank() and devices * nodes not in (1, _size()):
+        each = f" on each of {nodes} nodes" if nodes > 1 else ""
+        raise ValueError(
+            f"This {_kind(instance)} is for {devices} devices{each}, and %%ddp has started "
+            f"{_there()}. Leave devices and num_nodes out of {_kind(instance)}(...), or start as "
+            f"many workers: %%ddp -n {devices * nodes}."
+        )
+
+
+def _trains(wrapped: Callable[..., Any], instance: Any, args: Any, given: dict[str, Any]) -> Any:
+    """Train, unless each rank would do so alone; testing on one device may well be meant."""
+    if _size() > 1 and instance.world_size == 1:
+        kind, size = _kind(instance), _size()
+        raise ValueError(
+            f"This {kind} is for one device, so each of the {size} workers would train a model of "
+            f"its own. Leave devices and strategy out of {kind}(...), or write devices={size}. "
+            "For one worker, start the cell with %%ddp -n 1."
+        )
+    return wrapped(*args, **given)
+
+
+def _needs_others(
+    wrapped: Callable[..., Any], instance: Any, args: Any, given: dict[str, Any]
+) -> Any:
+    """Do it, unless the ranks that this Trainer was made for have ended."""
+    environment = getattr(instance.strategy, "cluster_environment", None)
+    if not _is_rank() and type(environment).__name__ == "TorchElasticEnvironment":
+        kind = _kind(instance)
+        raise RuntimeError(
+            f"This {kind} has worked on several ranks, and with --trainer the cell's body runs in "
+            f"rank 0 only, when the others have ended. Make a {kind}(devices=1) for this here, or "
+            "have it done by what --trainer names."
+        )
+    return wrapped(*args, **given)
+
+
+def require_fitted(made: Any) -> None:
+    """Refuse a Trainer that was only made, alone or beside its model, where training was meant.
+
+    Raises:
+        TypeError: Says what to do instead.
+    """
+    items: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
+    for each in items:
+        names = {f"{t.__module__}.{t.__qualname__}" for t in type(each).__mro__}
+        if names & _TRAINERS and each.state.fn is None:
+            kind = _kind(each)
+            raise TypeError(
+                f"What --trainer names has made a {kind} and fitted nothing: fit() needs a model. "
+                f"Call fit(model) of the {kind} there as well, and return the {kind}."
+            )
+
+
+def _asked(instance: Any) -> tuple[int, int]:
+    strategy = instance.strategy
+    return len(getattr(strategy, "parallel_devices", None) or [0]), getattr(
+        strategy, "num_nodes", 1
+    )
+
+
+def _kind(instance: Any) -> str:
+    return type(instance).__name__
+
+
+def _about_workers(instance: Any) -> str:
+    on_cpu = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+    return (
+        f"%%ddp has started {_there()}, {'on the CPU' if on_cpu else 'whose GPUs count from 0'}. "
+        f"Leave accelerator, devices, num_nodes and strategy out of {_kind(instance)}(...): then "
+        "it takes what is there."
+    )
+
+
+def _there() -> str:
+    return "1 worker" if _size() == 1 else f"{_size()} workers"

@@ -1,0 +1,77 @@
+"""Run notebooks/lightning.ipynb as Lightning's documentation says for notebooks: ddp_notebook.
+
+    python benchmarks/upstream/lightning.py notebooks/lightning.ipynb [--first "CODE"]
+
+The cells run in an IPython kernel as they are, without magics, and with the two arguments that
+upstream asks for. Prints one line of JSON: {"told": ...}, or {"error": "..."} with the last line of
+the traceback. --first is a cell that runs before the training, as when somebody has tried something
+out: "torch.set_num_threads(2); torch.rand(999, 999) @ torch.rand(999, 999)".
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+from jupyter_client.manager import start_new_kernel
+from nbformat import read
+
+_LONGEST = 180
+_DEVICES = re.compile(r"^(\s*)devices=.*$", re.MULTILINE)
+_AS_UPSTREAM_SAYS = r'\1devices=2, strategy="ddp_notebook",'
+_TOLD = "import json; print('told', json.dumps(told))"
+
+
+def cells(path: Path, first: str) -> list[str]:
+    """Return the notebook's cells for upstream's launcher."""
+    found = []
+    for cell in read(path, 4).cells:
+        if cell.cell_type != "code" or cell.source.startswith("%load_ext"):
+            continue
+        magic, _, body = cell.source.partition("\n")
+        if not magic.startswith("%%ddp"):
+            found.append(cell.source)
+            continue
+        edited, count = _DEVICES.subn(_AS_UPSTREAM_SAYS, body)
+        assert count == 1, "the training has a line that says how many devices"
+        return [*found, *filter(None, [first]), edited, _TOLD]
+    sys.exit("no cell of this notebook begins with %%ddp")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--first", default="")
+    asked = parser.parse_args()
+    print(json.dumps(outcome(cells(asked.notebook, asked.first))))
+
+
+def outcome(sources: list[str]) -> dict[str, object]:
+    """Run them in a kernel, one after the other; return what happened."""
+    manager, client = start_new_kernel()
+    shown: list[str] = []
+
+    def show(message: dict[str, dict[str, str]]) -> None:
+        shown.append(message["content"].get("text", ""))
+
+    try:
+        for source in sources:
+            reply = client.execute_interactive(source, timeout=_LONGEST, output_hook=show)
+            content = reply["content"]
+            if content["status"] == "error":
+                plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(content["traceback"]))
+                return {"error": plain.strip().splitlines()[-1]}
+    except TimeoutError:
+        return {"error": f"no end after {_LONGEST} s"}
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    told = [line for line in "".join(shown).splitlines() if line.startswith("told ")]
+    return {"told": json.loads(told[-1].removeprefix("told "))}
+
+
+if __name__ == "__main__":
+    main()
