@@ -132,7 +132,7 @@ def test_a_setting_that_cannot_be_is_refused_before_anything_starts(
 
 
 def test_a_device_on_gpus_is_all_of_the_runs(notebook: dict[str, Any]) -> None:
-    for text in ("[0,1]", "'0,1'", "'cuda:0,1'", "none"):
+    for text in ("[0,1]", "'0,1'", "'cuda:0,1'", "none", "cuda", "[-1,-1]"):
         bind(notebook, f"--trainer Mine device={text}", gpus=True)
     for text in ("0", "cpu", "[2,3]", "[0,1,2]"):
         with pytest.raises(OverrideError, match="2 workers, each with a GPU of its own"):

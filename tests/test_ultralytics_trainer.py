@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import pytest
 
 from ddp_magic.processes import marked, wait_gone
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.kernels import Kernel
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "ultralytics.ipynb"
 
 pytestmark = [pytest.mark.workers, pytest.mark.timeout(400)]
 
@@ -46,10 +49,10 @@ def note(trainer):
 SETTINGS = dict(model="yolov8n-cls.yaml", data=str(place / "photos"), imgsz=32, batch=4, workers=0,
                 plots=False, project=str(place / "runs"))
 chosen = str(place / "chosen")
-part = functools.partial(MyTrainer, overrides=dict(SETTINGS, epochs=9))
+ready = functools.partial(MyTrainer, overrides=dict(SETTINGS, epochs=9))
 """
 WITH_BODY = """
-%%ddp -n 2 --rank all --trainer part epochs=2 save_dir={chosen} -o best,metrics,rows,modes
+%%ddp -n 2 --rank all --trainer ready epochs=2 save_dir={chosen} -o best,metrics,rows,modes
 best = trainer.best
 metrics = {name: float(value) for name, value in trainer.metrics.items()}
 with open(trainer.csv, newline="") as file:
@@ -60,7 +63,7 @@ readable = {path.name: path.stat().st_size for path in run.rglob("*") if path.st
 modes = oct(run.stat().st_mode & 0o777), readable, str(run)
 """
 INSTANCE = """
-trainer = part()
+trainer = ready()
 trainer.gamma = 7
 trainer.add_callback("on_train_epoch_end", note)
 trainer.model = trainer.get_model("yolov8n-cls.yaml")
@@ -113,7 +116,7 @@ def check_body(kernel: Kernel, place: Any) -> None:
     shown = done(kernel, WITH_BODY)
     for rank in (0, 1):
         assert f"rank {rank}: gamma 1, a new model, 25000000 numbers" in shown
-    assert "epochs=2 → part(epochs)" in shown
+    assert "epochs=2 → ready(epochs)" in shown
     assert value(kernel, "best") == str(place / "chosen" / "weights" / "best.pt")
     assert value(kernel, "rows") == ["1", "2"]
     assert 0 <= value(kernel, "metrics['metrics/accuracy_top1']") <= 1
@@ -153,6 +156,20 @@ def test_a_trainer_of_the_notebook_is_made_anew_and_tells_its_end(
     ]
     assert value(kernel, "'metrics/accuracy_top1' in done.metrics") is True
     assert value(kernel, "type(YOLO(done.best).model) is MyModel") is True
+
+
+def test_the_notebook_of_this_library_runs_as_it_is(kernel: Kernel, place: Any) -> None:
+    cells = [c.source for c in nbformat.read(NOTEBOOK, 4).cells if c.cell_type == "code"]
+    done(kernel, f"os.chdir({str(place)!r})")
+    shown = done(kernel, *cells)
+    assert "epochs=6 → model.train(epochs)" in shown
+    assert "right" in shown
+    assert "'Brisk'" in shown
+    loss, (one, other), alone = value(kernel, "(told['loss'], told['parameters'], len(losses))")
+    assert (one, alone) == (other, 6)
+    assert 0 < loss < 1
+    files = [p.relative_to(place / "runs").as_posix() for p in (place / "runs").glob("shapes*/*")]
+    assert sorted(files) == ["shapes/args.yaml", "shapes/results.csv", "shapes/weights"]
 
 
 REFUSED = {

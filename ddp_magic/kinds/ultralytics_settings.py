@@ -30,6 +30,7 @@ _TYPED = {
 }
 _BESIDES = ("augmentations", "save_dir")
 """What releases take that their table does not have."""
+_OTHERS = ("mps", "npu", "xpu", "tpu", "intel", "vulkan")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -97,19 +98,26 @@ def check(before: Mapping[str, Any], bound: Sequence[Bound], ranks: int, gpus: b
 
 
 def _check_device(device: Any, ranks: int, *, gpus: bool) -> None:
-    names = [str(d) for d in device] if isinstance(device, (list, tuple)) else _split(device)
-    fits = [str(rank) for rank in range(ranks)] if gpus else ["cpu"]
-    if names and names != fits:
-        where = f"{ranks} workers, each with a GPU of its own" if gpus else "workers on the CPU"
-        raise OverrideError(
-            f"device={','.join(names)} does not fit this run, which has {where}. Leave it out: "
-            "--gpus, --devices and --nproc say where the workers run, and each is told its own."
-        )
-
-
-def _split(device: Any) -> list[str]:
-    text = "" if device is None else str(device).lower().replace("cuda:", "").strip("()[] ")
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """Refuse early what `worker.frameworks.ultralytics.device` refuses in the ranks."""
+    listed = (
+        ",".join(map(str, device))
+        if isinstance(device, (list, tuple))
+        else str("" if device is None else device)
+    )
+    names = [name for name in re.split(r"[\s,()\[\]]|cuda:?", listed.lower()) if name]
+    own = [str(rank) for rank in range(ranks)] if gpus else ["cpu"]
+    free = ["-1"] * ranks if gpus else own
+    if (
+        names in ([], own, free)
+        or names[0].startswith(_OTHERS)
+        or (names == ["cpu"] and ranks == 1)
+    ):
+        return
+    where = f"{ranks} workers, each with a GPU of its own" if gpus else "workers on the CPU"
+    raise OverrideError(
+        f"device={','.join(names)} does not fit this run, which has {where}. Leave it out: "
+        "--gpus, --devices and --nproc say where the workers run, and each is told its own."
+    )
 
 
 def _ask_library(given: dict[str, Any]) -> None:

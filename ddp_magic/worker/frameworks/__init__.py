@@ -13,6 +13,7 @@ from wrapt import register_post_import_hook
 __all__ = ["attend", "go_alone"]
 
 _HOOKS = {
+    "accelerate.state": "accelerate:count_workers",
     "lightning.fabric.accelerators.cpu": "lightning:count_workers",
     "lightning.fabric.fabric": "lightning:watch_fabric",
     "lightning.fabric.plugins.environments.torchelastic": "lightning:answer_alone",
