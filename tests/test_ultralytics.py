@@ -7,7 +7,6 @@ import json
 import pytest
 
 from ddp_magic.processes import wait_gone
-from tests import ultralytics_kernel as installed
 from tests.notebook import until
 from tests.ultralytics_kernel import detection, ultralytics_kernel
 
@@ -271,11 +270,3 @@ def test_the_only_worker_is_no_rank_to_the_old_release(old_kernel):
     kernel, place = old_kernel
     best = str(place / "runs" / "alone" / "weights" / "best.pt")
     assert value(kernel, "alone") == ["0", -1, -1, best]
-
-
-@pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail), ("", pytest.skip)])
-def test_a_release_that_is_missing_fails_in_ci_and_skips_elsewhere(ci, outcome, monkeypatch):
-    monkeypatch.setenv("CI", ci)
-
-    with pytest.raises(outcome.Exception, match=r"bash tests/run installs Ultralytics 1\.0"):
-        installed.python_path("1.0")

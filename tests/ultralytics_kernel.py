@@ -16,12 +16,7 @@ from tests.overlays import ROOT, overlay
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SMALL", "VERSIONS", "detection", "photographs", "python_path", "ultralytics_kernel"]
-
-VERSIONS = ("8.3.253", "8.4.190")
-"""The last release of its old launcher, and the newest one that was tried."""
-SMALL = "imgsz=32, batch=4, workers=0, plots=False"
-"""What keeps a training short."""
+__all__ = ["detection", "photographs", "python_path", "ultralytics_kernel"]
 
 
 def python_path(release: str) -> str:
