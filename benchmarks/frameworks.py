@@ -28,11 +28,16 @@ from nbclient.exceptions import CellExecutionError
 from setting import ROOT, describe, table
 
 NAMES = ("pytorch", "huggingface", "accelerate", "lightning", "ultralytics")
-OVERLAYS = {
-    "huggingface": "frameworks",
-    "accelerate": "frameworks",
-    "lightning": "frameworks",
-    "ultralytics": "ultralytics-8.4.190",
+TRAINERS = (Path(sys.prefix, "frameworks"),)
+PLACES = {
+    "huggingface": TRAINERS,
+    "accelerate": TRAINERS,
+    "lightning": TRAINERS,
+    "ultralytics": (
+        ROOT / "tests" / "vision",
+        Path(sys.prefix, "ultralytics-8.4.190"),
+        Path(sys.prefix, "vision"),
+    ),
 }
 TELL = """
 import json as _json, os as _os
@@ -63,10 +68,12 @@ class Trained:
 
 def environment(name: str) -> dict[str, str]:
     """Return what all ways get: the notebook's libraries, no GPU, one thread for each worker."""
-    overlay = ROOT / ".venv" / OVERLAYS[name] if name in OVERLAYS else ROOT
+    places = [*PLACES.get(name, ()), ROOT]
+    if missing := [str(place) for place in places if not place.exists()]:
+        raise SystemExit(f"tests/run installs what this needs: there is no {missing[0]}")
     kept = {k: v for k, v in os.environ.items() if k != "VIRTUAL_ENV"}
     return kept | {
-        "PYTHONPATH": f"{overlay}{os.pathsep}{ROOT}",
+        "PYTHONPATH": os.pathsep.join(map(str, places)),
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
         "YOLO_OFFLINE": "1",

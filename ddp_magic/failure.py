@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from ddp_magic import advice
 from ddp_magic.documents import decoded
 from ddp_magic.stacks import without_ours
 
@@ -41,6 +42,9 @@ class Failure:
         time: When, seconds since the epoch.
         line: One line, as ``ValueError: diverged``.
         text: Traceback or explanation, several lines.
+        absent: The name that was None in it, empty where none has a name; None of any other error.
+        file: The file that an error of the system is about.
+        source: The notebook's line.
     """
 
     rank: int
@@ -48,6 +52,9 @@ class Failure:
     time: float
     line: str
     text: str
+    absent: str | None = None
+    file: str = ""
+    source: str = ""
 
 
 def explain(
@@ -80,11 +87,10 @@ def explain(
     if cause.text:
         paragraphs.append(cause.text.rstrip())
     if "OutOfMemoryError" in cause.line and (held := held_by_kernel()):
-        paragraphs.append(
-            f"{held[0].upper()}{held[1:]}. Free it with `del` and torch.cuda.empty_cache(), "
-            "or use a smaller batch."
-        )
+        paragraphs.append(_about_held(held))
     early = [r for r in range(world_size) if ending.announced.get(r) == 0]
+    if said := advice.advise(cause, failures, run, ending, world_size):
+        paragraphs.append(said)
     if cause.kind == _LOST_PEER and early:
         paragraphs.append(_about_early(cause.rank, early))
     if others := _fold([f for f in failures if f is not cause], cause):
@@ -101,7 +107,14 @@ def _recorded(run: RunDir, ending: Ending, rank: int) -> Failure | None:
         if told["type"] == "SystemExit":
             line = f"it called sys.exit({message[:500] or told['code']})"
         return Failure(
-            rank=rank, kind=told["kind"], time=told["time"], line=line, text=told["traceback"]
+            rank=rank,
+            kind=told["kind"],
+            time=told["time"],
+            line=line,
+            text=told["traceback"],
+            absent=told.get("absent"),
+            file=told.get("file", ""),
+            source=told.get("source", ""),
         )
     return None
 
@@ -141,6 +154,13 @@ def _signal_name(number: int) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(number).name
     return f"signal {number}"  # a real-time one
+
+
+def _about_held(held: str) -> str:
+    return (
+        f"{held[0].upper()}{held[1:]}. Free it with `del` and torch.cuda.empty_cache(), "
+        "or use a smaller batch."
+    )
 
 
 def _about_early(rank: int, early: list[int]) -> str:

@@ -9,7 +9,7 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic import devices, failure
+from ddp_magic import advice, devices, failure
 from ddp_magic.errors import DdpError, LaunchFailed, RunStopped, WorkerFailed
 from ddp_magic.events import RunEnded, RunState
 from ddp_magic.launch import said
@@ -174,6 +174,7 @@ def _notices(plan: Prepared, ending: Ending, state: RunState) -> list[str]:
             "torch.distributed.init_process_group() and wrap the model in "
             "torch.nn.parallel.DistributedDataParallel."
         )
+    found += advice.saved_by_several(plan.run, size, ending.attempt)
     if ending.left:
         pids = ", ".join(map(str, ending.left))
         found.append(

@@ -145,6 +145,14 @@ class RunPaths:
         """What a failing worker tells (JSON)."""
         return self.path / f"error.{attempt}.{rank}.json"
 
+    def over(self, attempt: int) -> Path:
+        """Is there once rank 0 has saved what comes back."""
+        return self.path / f"over.{attempt}"
+
+    def saves(self, rank: int, attempt: int) -> Path:
+        """Which files a rank's notebook code saved: a JSON line ``[path, cell, line]`` each."""
+        return self.path / f"saves.{attempt}.{rank}.jsonl"
+
     def stacks(self, rank: int) -> Path:
         """Where faulthandler writes the stacks of a rank on `rundir.STACKS_SIGNAL`."""
         return self.path / f"stacks.{rank}.txt"

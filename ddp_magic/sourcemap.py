@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["COMMENT", "Region", "SourceMap"]
+__all__ = ["CELL", "COMMENT", "Region", "SourceMap"]
+
+CELL = "Cell In["
+"""Begins the name of every cell, in tracebacks and elsewhere."""
 
 COMMENT = "#: "
 """Begins the module's lines of a class that went by value; a worker shows them without."""

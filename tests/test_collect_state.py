@@ -117,6 +117,25 @@ def test_search_path_and_arguments_are_the_notebooks(kernel: KernelSide, monkeyp
     assert kernel.rank("f()").value == ("lazy", ["prog", "--lr", "0.5"])
 
 
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["k.py", "-f", "/run/kernel-1.json"], ["k.py"]),
+        (["k.py", "--f=/run/kernel-1.json"], ["k.py"]),
+        (["k.py", "-f", "/run/kernel-1.json", "--lr=1"], ["k.py", "--lr=1"]),
+        (["train.py", "-f", "5"], ["train.py", "-f", "5"]),
+        (["train.py"], ["train.py"]),
+    ],
+)
+def test_the_file_by_which_front_ends_find_a_kernel_is_no_argument_of_the_program(
+    kernel: KernelSide, monkeypatch, argv, expected
+):
+    monkeypatch.setattr("sys.argv", argv)
+    kernel.cells("import sys\ndef f():\n    return sys.argv")
+
+    assert kernel.rank("f()").value == expected
+
+
 def test_a_module_that_changed_on_disk_is_told(kernel: KernelSide, monkeypatch):
     module = kernel.folder / "notebook" / "own_edited.py"
     module.write_text("def val():\n    return 'in memory'\n")

@@ -13,12 +13,12 @@ import pytest
 
 from ddp_magic.processes import marked, wait_gone
 
+from .framework_notebooks import FRAMEWORKS, NOTEBOOKS
 from .kernels import kernel
 from .notebook import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.workers]
 
-NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 GUARD = b"guard/__main__.py"  # the path alone tells nothing: it stands in every command line
 
@@ -135,16 +135,15 @@ def test_a_subshell_sees_stacks_and_status_while_the_cell_hangs_and_stops_it(han
     assert "stopped" in shown
 
 
-OF_LIBRARIES = {"ultralytics.ipynb"}
-"""Those that are tried where their library is installed."""
-
-
-@pytest.mark.parametrize("name", sorted({p.name for p in NOTEBOOKS.glob("*.ipynb")} - OF_LIBRARIES))
+@pytest.mark.parametrize(
+    "name", sorted(p.name for p in NOTEBOOKS.glob("*.ipynb") if p.name not in FRAMEWORKS)
+)
 def test_a_notebook_of_ours_runs_as_it_is(name, tmp_path, nothing_left):
     """Once each by the three ways that people run notebooks without a page."""
     tools = {
         "quickstart.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
         "compare_runs.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
+        "pytorch.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
         "one_gpu_to_two.ipynb": ["papermill"],
         # it has a cell that is meant to raise, which papermill does not tolerate
         "interrupt_and_results.ipynb": ["jupyter", "nbconvert", "--to", "notebook", "--execute"],

@@ -18,7 +18,7 @@ SHARED = {
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {
-    "alone", "between", "channel", "handle", "obeying", "origin", "standing",
+    "advice", "alone", "between", "channel", "handle", "obeying", "origin", "standing",
     "collect", "completion", "config", "devices", "displays", "drawing", "drift", "environment",
     "failure", "follow", "gpu", "history", "interrupts", "keeping", "kerneldir", "kinds",
     "launch", "line", "magic", "metrics", "nvml",

@@ -170,6 +170,7 @@ FAKES = {
             output_dir: str = "out"
             learning_rate: float = 5e-5
             bf16: bool = False
+            use_cpu: bool = True
             tf32: bool | None = None
             deepspeed: str | None = None
             def __post_init__(self):
@@ -255,7 +256,7 @@ def test_training_arguments_know_their_rank_and_are_what_they_were(
     )
 
 
-def test_training_arguments_come_back_for_one_process_and_touch_no_device(
+def test_training_arguments_come_back_for_one_process_and_set_nothing_up(
     arguments: KernelSide, monkeypatch
 ):
     arguments.cells("args = TrainingArguments()")
@@ -265,7 +266,8 @@ def test_training_arguments_come_back_for_one_process_and_touch_no_device(
     assert back.learning_rate == 0.3
     assert back.new is back
     assert back.world_size == 1
-    assert vars(back).keys().isdisjoint({"_setup_devices", "_n_gpu"})
+    assert back.device == torch.device("cpu"), "as told: it has not been asked"
+    assert back.distributed_state is None
     assert arguments.space["args"].world_size == 1
 
 

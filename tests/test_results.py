@@ -160,6 +160,8 @@ def test_a_name_that_the_cell_does_not_touch_is_said_to_be_unchanged(trip: Trip)
 WRAPPERS = {
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+    "lightning.fabric.wrappers._FabricModule": "_forward_module",
+    "lightning_fabric.wrappers._FabricModule": "_forward_module",
 }
 
 
@@ -171,7 +173,8 @@ def test_wrappers_come_back_as_what_is_inside(trip: Trip, name: str):
     results = trip({"model": wrapper, "inside": inside}, "model inside")
 
     assert results.outputs["model"] is results.outputs["inside"]
-    assert results.notices == [f"What came back is the module inside {name.rpartition('.')[2]}."]
+    kind = name.rpartition(".")[2].lstrip("_")
+    assert results.notices == [f"What came back is the module inside {kind}."]
 
 
 def test_a_subclass_of_a_wrapper_inside_another_comes_back_bare(trip: Trip):

@@ -6,6 +6,7 @@ It goes by value, and what can be read says ``'***'``.
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.definitions import How
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["keep_arguments", "keep_body", "keep_keys"]
 
+_CONNECTION = re.compile(r"--?f=.*\.json", re.DOTALL)
+
 
 def keep_body(emitter: Emitter, text: str) -> str:
     """Return the body's text as it may be read; the worker gets the text itself."""
@@ -30,7 +33,12 @@ def keep_body(emitter: Emitter, text: str) -> str:
 
 
 def keep_arguments(emitter: Emitter, argv: Sequence[str]) -> tuple[str, ...]:
-    """Return the arguments of the process as they may be read; the worker gets all of them."""
+    """Return the arguments of the process as they may be read; the worker gets all of them.
+
+    All but the file by which front-ends find a kernel: with it argparse ends a script's main() by
+    "unrecognized arguments", which has none of its own in a notebook.
+    """
+    argv = _without_connection_file(argv)
     shown = [
         MASK if flag.startswith("-") and is_key(text, flag) else mask_line(text, sure=True)
         for flag, text in zip(["", *argv], argv, strict=False)
@@ -39,6 +47,15 @@ def keep_arguments(emitter: Emitter, argv: Sequence[str]) -> tuple[str, ...]:
         text = f'__import__("sys").argv[:] = {taken("sys.argv")}'
         emitter.emit_value("sys.argv", list(argv), How.STATE, text)
     return tuple(shown)
+
+
+def _without_connection_file(argv: Sequence[str]) -> list[str]:
+    found = [*argv]
+    if found[1:2] == ["-f"] and "".join(found[2:3]).endswith(".json"):
+        del found[1:3]
+    elif _CONNECTION.fullmatch("".join(found[1:2])):
+        del found[1]
+    return found
 
 
 def keep_keys(emitter: Emitter, call: str, space: dict[str, Any]) -> str:

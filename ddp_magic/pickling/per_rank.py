@@ -1,14 +1,15 @@
 """Objects that hold what their process found out about itself; runs in kernel and workers.
 
 They are written without it, or as the notebook's one process has it. A `TrainingArguments` of
-transformers finds it out anew where it is read: at once in a rank, so that `world_size` and
-`device` are that rank's, and when it is first asked for in the kernel, where a device is not to be
-touched for nothing. All else that it holds arrives as it is now; its ``__post_init__`` does not run
-again.
+transformers finds it out anew in a rank, so that `world_size` and `device` are that rank's. In the
+kernel that would end what an Accelerator of the notebook shares with others, so it is told there.
+All else that it holds arrives as it is now; its ``__post_init__`` does not run again.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
 import sys
 from types import FunctionType
@@ -181,7 +182,7 @@ def _part(backends: Any, path: str) -> Any:
 
 
 def settle(made: Any, told: tuple[Any, Any, dict[str, object]]) -> None:
-    """Fill a TrainingArguments, and have it find out in a rank which one that is."""
+    """Fill a TrainingArguments, and let it know its process."""
     setter, state, precision = told
     if setter is not None:
         setter(made, state)
@@ -190,6 +191,7 @@ def settle(made: Any, told: tuple[Any, Any, dict[str, object]]) -> None:
     else:
         vars(made).update(state)
     if "WORLD_SIZE" not in os.environ:
+        _tell_alone(made)
         return
     for path, value in precision.items():
         import torch
@@ -197,3 +199,14 @@ def settle(made: Any, told: tuple[Any, Any, dict[str, object]]) -> None:
         part, _, name = path.rpartition(".")
         setattr(_part(torch.backends, part), name, value)
     _ = made.device
+
+
+def _tell_alone(made: Any) -> None:
+    """Tell it its device as the one process that there is; a Trainer takes that for granted."""
+    import torch
+
+    gpus = 0 if made.use_cpu else torch.cuda.device_count()
+    own = isinstance(inspect.getattr_static(made, "_setup_devices"), functools.cached_property)
+    device = torch.device("cuda:0" if gpus else "cpu")
+    vars(made)["_setup_devices" if own else "__cached__setup_devices"] = device
+    made._n_gpu = gpus  # noqa: SLF001 - as it sets it itself

@@ -22,6 +22,8 @@ __all__ = ["Pulse", "Writer"]
 _WRAPPERS = {
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+    "lightning.fabric.wrappers._FabricModule": "_forward_module",
+    "lightning_fabric.wrappers._FabricModule": "_forward_module",
 }
 _SHARDED = (
     "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",
@@ -162,7 +164,7 @@ class _ResultPickler(Pickler):
         for kind in type(obj).__mro__:
             name = f"{kind.__module__}.{kind.__qualname__}"
             if name in _WRAPPERS:
-                self.unwrapped.add(kind.__qualname__)
+                self.unwrapped.add(kind.__qualname__.lstrip("_"))
                 return rebuild.itself, (getattr(obj, _WRAPPERS[name]),)
             if name in _SHARDED:
                 raise pickle.PicklingError(

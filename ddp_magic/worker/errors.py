@@ -16,6 +16,8 @@ from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.sourcemap import CELL
+from ddp_magic.worker.absent import absent
 from ddp_magic.worker.termination import Terminated
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _LOST_PEER = (
 )
 _TORCH = f"{os.sep}torch{os.sep}"
 _LIMIT = 200_000  # characters of a message or a traceback that are kept
+_LINE = 1_000
 
 
 class Kind(IntEnum):
@@ -127,12 +130,28 @@ def record(
         "traceback": text if len(text) < _LIMIT else text[: _LIMIT // 2] + text[-_LIMIT // 2 :],
         "code": exit_code(error),
         "module": type(error).__module__,
+        "absent": absent(error),
+        "file": _file(error),
+        "source": _source(error),
     }
     with contextlib.suppress(OSError):
         path = run.error(rank, attempt)
         part = path.with_suffix(".part")
         part.write_text(dumps(told), encoding="utf-8")
         part.replace(path)
+
+
+def _file(error: BaseException) -> str:
+    """Return the file that an error of the system is about, whole; empty where it is about none."""
+    name: object = getattr(error, "filename", None)
+    return os.path.abspath(name) if isinstance(error, OSError) and isinstance(name, str) else ""
+
+
+def _source(error: BaseException) -> str:
+    """Return the innermost line of the notebook that the error went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    cells = [frame.line or "" for frame in frames if frame.filename.startswith(CELL)]
+    return _printable(cells[-1])[:_LINE] if cells else ""
 
 
 def _text(error: BaseException) -> str:

@@ -6,8 +6,8 @@ import contextlib
 import os
 import signal
 import sys
+import time
 import warnings
-from datetime import timedelta
 from json import dumps, loads  # now: the user's program may put another in its place
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,10 +15,12 @@ from ddp_magic.news import tell
 from ddp_magic.results import save as results
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors, frameworks, lifeline, stdio
+from ddp_magic.worker.absent import absent, wait_for_first
 from ddp_magic.worker.changes import Changes
 from ddp_magic.worker.display import Displays
 from ddp_magic.worker.metrics import Reporter
 from ddp_magic.worker.program import NO_VALUE, Program
+from ddp_magic.worker.saves import Saves
 from ddp_magic.worker.store import connect
 from ddp_magic.worker.termination import Termination, die_of, ignore
 from ddp_magic.worker.waiting import Waiting
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from ddp_magic.rundir import RunDir
 
 __all__ = ["Rank"]
+
+_PARTING = 1.0
+"""Seconds that a rank that is done gives the others to end too."""
+_LOOK = 0.01
 
 
 class Rank:
@@ -67,6 +73,8 @@ class Rank:
             tell(self.run, ev="group", used=grouped() if self.grouped is None else self.grouped)
             self.tell_imports()
             self.save(code, value)
+            with contextlib.suppress(OSError):
+                self.run.over(self.attempt).touch(0o600)
         if code:  # drawing takes time, and the guard gives it only so much
             self.displays.end()
         if code == 0:
@@ -85,7 +93,7 @@ class Rank:
 
     def train(self) -> tuple[int, object]:
         """Run the user's program; return the exit code and the body's value."""
-        value, finished, failed = NO_VALUE, False, None
+        value, finished, lacks, failed = NO_VALUE, False, False, None
         try:
             try:
                 Termination(raises=self.rank == 0, failing=self.tell_unfinished)
@@ -94,6 +102,11 @@ class Rank:
                 finished = True
             except BaseException as error:
                 failed = error
+            lacks = self.rank > 0 and absent(failed) is not None
+            if failed is not None and lacks:
+                self.tell_error(failed, errors.Kind.UNFINISHED)  # an error of rank 0's own counts
+                print(f"rank {self.rank} failed: {failed}; it waits for rank 0", file=sys.stderr)
+                wait_for_first(self.run.over(self.attempt))
             ignore()
         except BaseException as late:  # a signal between two lines above
             ignore()
@@ -101,7 +114,7 @@ class Rank:
         if failed is None:
             return 0, value
         code = errors.exit_code(failed)
-        if code or not isinstance(failed, SystemExit):
+        if (code or not isinstance(failed, SystemExit)) and not lacks:
             self.tell_error(failed, errors.kind(failed))
         return code, NO_VALUE
 
@@ -110,6 +123,7 @@ class Rank:
         self.set_device()
         self.reporter.begin()
         self.displays.begin(self.job["displays"])
+        Saves(self.run.saves(self.rank, self.attempt)).begin()
         self.program.define()
         self.imported = {*sys.modules}
         self.before = dict(self.program.namespace)
@@ -141,10 +155,13 @@ class Rank:
         if dist is None or not dist.is_available() or not dist.is_initialized():
             return
         keys = [f"ddp_magic/{rank}" for rank in range(int(os.environ.get("WORLD_SIZE", "1")))]
-        with contextlib.suppress(Exception):  # the store is gone, or the others go on for long
+        with contextlib.suppress(Exception):  # the store is gone
             store = connect()
             store.set(keys[self.rank], "")
-            store.wait(keys, timedelta(seconds=1))
+            # not wait(), which prints a warning when the time is over
+            until = time.monotonic() + _PARTING
+            while not store.check(keys) and time.monotonic() < until:
+                time.sleep(_LOOK)
 
     def tell_error(self, error: BaseException, kind: errors.Kind) -> None:
         """Record why the program ended."""

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import Any
 
+from ddp_magic.worker import frameworks
 from ddp_magic.worker.frameworks import lightning
 
 __all__ = ["LAUNCHER", "leave_group", "start", "why"]
@@ -62,6 +63,7 @@ def leave_group() -> None:
         dist.destroy_process_group()
     for name in LAUNCHER:
         os.environ.pop(name, None)
+    frameworks.go_alone()
 
 
 def why(error: BaseException) -> str:

@@ -6,11 +6,14 @@ ahead.
 
 from __future__ import annotations
 
+import sys
+
 from wrapt import register_post_import_hook
 
-__all__ = ["attend"]
+__all__ = ["attend", "go_alone"]
 
 _HOOKS = {
+    "accelerate.state": "accelerate:count_workers",
     "lightning.fabric.accelerators.cpu": "lightning:count_workers",
     "lightning.fabric.fabric": "lightning:watch_fabric",
     "lightning.fabric.plugins.environments.torchelastic": "lightning:answer_alone",
@@ -39,3 +42,11 @@ def attend() -> None:
         for part, package in _ALSO.items():
             if module.startswith(part):
                 register_post_import_hook(f"{__name__}.{hook}", package + module[len(part) :])
+
+
+def go_alone() -> None:
+    """Tell those that have noted this process's rank that it is the only one from now on."""
+    if "ultralytics" in sys.modules:
+        from ddp_magic.worker.frameworks.ultralytics.ranks import be_alone
+
+        be_alone()

@@ -79,11 +79,11 @@ def _ids(device: Any) -> list[str]:
 
 def _why_not(wanted: Any, ids: list[str], own: list[str], count: int) -> str:
     said = f"device={wanted!r}"
-    ranks = "1 worker" if count == 1 else f"{count} workers"
+    ranks, train = ("1 worker", "trains") if count == 1 else (f"{count} workers", "train")
     if own == ["cpu"]:
         return (
-            f"{said} asks for a GPU, and this run's {ranks} train on the CPU. Leave device out, "
-            "which fits every run, or take GPUs with --gpus."
+            f"{said} asks for a GPU, and this run's {ranks} {train} on the CPU. "
+            "Leave device out, which fits every run, or take GPUs with --gpus."
         )
     if ids == ["cpu"]:
         return f"{said} leaves the GPUs of this run's {ranks} idle. Leave device out to use them."
