@@ -120,6 +120,21 @@ def test_a_device_of_a_whole_configuration_is_checked_too(monkeypatch):
         module.BaseTrainer({"device": "0,1,2"}, {})
 
 
+def test_a_checkpoint_of_other_devices_and_a_trainer_that_a_cell_has_patched_get_them_too(
+    monkeypatch,
+):
+    be(monkeypatch, 0, 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    module = library()
+    module.get_cfg = lambda cfg, overrides=None: SimpleNamespace(**{**cfg, **(overrides or {})})
+    ultralytics.train(module)
+
+    assert module.get_cfg({"device": "0,1,2,3"}).device == "0,1"
+    assert module.get_cfg({"device": None}, {"epochs": 1}).device == "0,1"
+    with pytest.raises(ValueError, match="names 3 devices"):
+        module.get_cfg({"device": None}, {"device": [0, 1, 2]})
+
+
 def test_ranks_on_the_cpu_are_the_world_and_gpus_are_left_alone(monkeypatch):
     be(monkeypatch, 0, 2)
     module = library()
@@ -247,6 +262,23 @@ def test_ranks_fetch_a_file_one_after_the_other(monkeypatch, tmp_path):
 
     assert [module.safe_download(name) for name in "ab"] == ["a", "b"]
     assert [path.name for path in tmp_path.iterdir()] == ["main.py"]
+
+
+def test_a_sweep_that_would_start_programs_of_its_own_is_refused(monkeypatch):
+    class MultiTrainer:
+        def __init__(self, trainer, *_):
+            self.trainer = trainer
+
+    module = library()
+    module.MultiTrainer = MultiTrainer
+    ultralytics.train(module)
+    be(monkeypatch, 0, 2)
+    with pytest.raises(ValueError, match="Name a trainer, as in trainer=DetectionTrainer"):
+        MultiTrainer(None, {}, None)
+
+    assert MultiTrainer("a class", {}, None).trainer == "a class"
+    be(monkeypatch, 0, 1)
+    assert MultiTrainer(None, {}, None).trainer is None
 
 
 def test_a_release_without_some_of_the_names_is_left_as_it_is():

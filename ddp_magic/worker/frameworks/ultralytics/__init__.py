@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ddp_magic.worker.frameworks.ultralytics import cpu, device, files
+from ddp_magic.worker.frameworks.ultralytics import cpu, device, files, sweeps
 from ddp_magic.worker.frameworks.ultralytics.ranks import be_alone, workers
 
 __all__ = ["begin", "download", "train", "validate"]
@@ -36,6 +36,7 @@ def train(module: Any) -> None:
     """Have the trainers of ``ultralytics.engine.trainer`` train in our ranks."""
     device.choose(module)
     files.agree(module)
+    sweeps.refuse(module)
     cpu.train(module)
 
 

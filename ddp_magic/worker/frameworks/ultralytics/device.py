@@ -22,6 +22,7 @@ _OTHERS = ("mps", "npu", "xpu", "tpu", "intel", "vulkan")
 def choose(module: Any) -> None:
     """Have trainers be made for the device of the ranks."""
     wrap(module.BaseTrainer, "__init__", functools.partial(_made, module))
+    wrap(module, "get_cfg", _read)
 
 
 def _made(module: Any, original: Callable[..., None]) -> Callable[..., None]:
@@ -39,6 +40,22 @@ def _made(module: Any, original: Callable[..., None]) -> Callable[..., None]:
         original(self, cfg, given, *others, **named)
 
     return make
+
+
+def _read(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `get_cfg` for what does not come by our `__init__`.
+
+    That is one that a cell has replaced, and the settings of a checkpoint, which was made on other
+    devices: only those are read without overrides.
+    """
+
+    @functools.wraps(original)
+    def get_cfg(cfg: Any, overrides: Any = None) -> Any:
+        settings = original(cfg, overrides)
+        settings.device = _chosen(None if overrides is None else settings.device)
+        return settings
+
+    return get_cfg
 
 
 def _of(cfg: Any) -> Any:
