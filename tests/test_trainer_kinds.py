@@ -267,3 +267,34 @@ def test_a_finished_training_is_told_by_its_files(notebook: dict[str, Any], tmp_
     del trained.best  # another release
     assert summary(trained) is None
     assert summary(object()) is None
+
+
+def test_a_trainer_of_lightning_is_told_likewise(tmp_path: Path) -> None:
+    kind = type("Trainer", (), {"__module__": "lightning.pytorch.trainer.trainer"})
+    fitted: Any = type("Mine", (kind,), {})()
+    (tmp_path / "metrics.csv").write_text("epoch,loss\n0,0.5\n")
+    (tmp_path / "best.ckpt").touch()
+    saver = types.SimpleNamespace(best_model_path=str(tmp_path / "best.ckpt"), last_model_path="")
+    fitted.checkpoint_callback, fitted.callback_metrics = saver, {"loss": 0.5}
+    fitted.log_dir = fitted.default_root_dir = str(tmp_path)
+    assert summary(fitted) == Trained(
+        metrics={"loss": 0.5},
+        best=str(tmp_path / "best.ckpt"),
+        save_dir=str(tmp_path),
+        rows=[{"epoch": 0, "loss": 0.5}],
+    )
+    fitted.log_dir = fitted.checkpoint_callback = None
+    assert summary(fitted) == Trained(metrics={"loss": 0.5}, save_dir=str(tmp_path))
+
+
+def test_a_model_travels_without_what_trained_it_and_trains_again(
+    notebook: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("ultralytics.engine.model")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec("class Model: ...", vars(module))
+    model: Any = vars(module)["Model"]()
+    model.trainer, model.predictor, model.task = made(notebook), threading.Thread(), "classify"
+    arrived = sent(notebook, tmp_path, model)
+    assert vars(arrived) == {"trainer": None, "predictor": None, "task": "classify"}
+    assert model.trainer is notebook["trainer"]

@@ -25,6 +25,7 @@ from nbformat import read
 
 _LONGEST = 300
 _ERROR = re.compile(r"^(?:\[rank\d\]: ?)?([\w.]*(?:Error|Exception): .*)$", re.MULTILINE)
+_FOLLOWING = re.compile("ChildFailedError|Connection closed by peer")
 _LIST = re.compile(r"\[.*\]")
 _TRAINER = "(ClassificationTrainer):"
 _CALL = "trainer=ShapesTrainer,"
@@ -114,7 +115,7 @@ def outcome(sources: list[str], folder: str) -> dict[str, object]:
             reply = client.execute_interactive(source, timeout=_LONGEST, output_hook=show)
             if reply["content"]["status"] == "error":
                 last = _plain(reply["content"]["traceback"]).strip().splitlines()[-1]
-                above = [e for e in _ERROR.findall(_plain(shown)) if "ChildFailed" not in e]
+                above = [e for e in _ERROR.findall(_plain(shown)) if not _FOLLOWING.search(e)]
                 return {"error": _LIST.sub("[...]", last), "above": above[-1:]}
     except TimeoutError:
         return {"error": f"no end after {_LONGEST} s"}
