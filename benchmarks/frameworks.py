@@ -111,6 +111,8 @@ def by_ddp(name: str, place: Path) -> Trained:
 
 def by_hand(name: str, place: Path, ranks: int = 2) -> Trained:
     """Run the same cells as a script under torchrun."""
+    if name == "ultralytics":  # which several ranks on the CPU need help of
+        return by_upstream(name, place, f"--torchrun={ranks}")
     before, training = cells(name)
     sources = [*before, training.partition("\n")[2], TELL.format(told="told.json")]
     lines = [line for source in sources for line in source.splitlines() if line[:1] not in "%!"]
@@ -119,11 +121,11 @@ def by_hand(name: str, place: Path, ranks: int = 2) -> Trained:
     return finished(name, place, [sys.executable, *launcher, "by_hand.py"])
 
 
-def by_upstream(name: str, place: Path) -> Trained:
+def by_upstream(name: str, place: Path, *options: str) -> Trained:
     """Run the library's own launcher for notebooks, which prints what came of it."""
     program = ROOT / "benchmarks" / "upstream" / f"{name}.py"
     notebook = ROOT / "notebooks" / f"{name}.ipynb"
-    return finished(name, place, [sys.executable, str(program), str(notebook)])
+    return finished(name, place, [sys.executable, str(program), str(notebook), *options])
 
 
 def finished(name: str, place: Path, command: list[str]) -> Trained:
