@@ -8,7 +8,7 @@ import pytest
 
 from ddp_magic.processes import wait_gone
 from tests.notebook import until
-from tests.ultralytics_kernel import detection, ultralytics_kernel
+from tests.ultralytics_kernel import detection, done, ultralytics_kernel, value
 
 pytestmark = [pytest.mark.workers, pytest.mark.timeout(400)]
 
@@ -177,22 +177,6 @@ def old_kernel(tmp_path_factory):
     place = tmp_path_factory.mktemp("ultralytics")
     for made in started("8.3.253", place):
         yield made, place
-
-
-def done(kernel, *cells: str) -> str:
-    """Run cells, which succeed; return all that they showed."""
-    shown = ""
-    for cell in cells:
-        status, told = kernel.run(cell.strip("\n"))
-        shown += told
-        assert status == "ok", shown
-    return shown
-
-
-def value(kernel, expression: str):
-    """Return a value of plain types, which the kernel prints."""
-    text = done(kernel, f"print('<<' + json.dumps({expression}) + '>>')")
-    return json.loads(text.partition("<<")[2].partition(">>")[0])
 
 
 def check_body(kernel, place, *, spawn: bool, second: str) -> None:

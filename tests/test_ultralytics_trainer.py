@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 from ddp_magic.processes import marked, wait_gone
 from tests.notebook import until
-from tests.ultralytics_kernel import photographs, ultralytics_kernel
+from tests.ultralytics_kernel import done, photographs, ultralytics_kernel, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,22 +88,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="module")
 def kernel(place: Any) -> Iterator[Kernel]:
     yield from started(place, "8.4.190")
-
-
-def done(kernel: Kernel, *cells: str) -> str:
-    """Run cells, which succeed; return all that they showed."""
-    shown = ""
-    for cell in cells:
-        status, told = kernel.run(cell.strip("\n"))
-        shown += told
-        assert status == "ok", shown
-    return shown
-
-
-def value(kernel: Kernel, expression: str) -> Any:
-    """Return a value of plain types, which the kernel prints."""
-    text = done(kernel, f"import json\nprint('<<' + json.dumps({expression}, default=str) + '>>')")
-    return json.loads(text.partition("<<")[2].partition(">>")[0])
 
 
 def left(place: Any) -> list[str]:

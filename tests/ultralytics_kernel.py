@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -16,7 +17,7 @@ from tests.overlays import ROOT, overlay
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["detection", "photographs", "python_path", "ultralytics_kernel"]
+__all__ = ["detection", "done", "photographs", "python_path", "ultralytics_kernel", "value"]
 
 
 def python_path(release: str) -> str:
@@ -72,3 +73,19 @@ def photographs(place: Path, images: int = 4) -> Path:
                 pixels = random.integers(low, low + 90, (32, 32, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     return place
+
+
+def done(kernel: Kernel, *cells: str) -> str:
+    """Run cells, which succeed; return all that they showed."""
+    shown = ""
+    for cell in cells:
+        status, told = kernel.run(cell.strip("\n"))
+        shown += told
+        assert status == "ok", shown
+    return shown
+
+
+def value(kernel: Kernel, expression: str) -> Any:
+    """Return a value of plain types, which the kernel prints."""
+    text = done(kernel, f"import json\nprint('<<' + json.dumps({expression}, default=str) + '>>')")
+    return json.loads(text.partition("<<")[2].partition(">>")[0])

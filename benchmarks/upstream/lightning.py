@@ -16,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-from jupyter_client.manager import start_new_kernel
+from cells import run
 from nbformat import read
 
 _LONGEST = 180
@@ -50,26 +50,11 @@ def main() -> None:
 
 
 def outcome(sources: list[str]) -> dict[str, object]:
-    """Run them in a kernel, one after the other; return what happened."""
-    manager, client = start_new_kernel()
-    shown: list[str] = []
-
-    def show(message: dict[str, dict[str, str]]) -> None:
-        shown.append(message["content"].get("text", ""))
-
-    try:
-        for source in sources:
-            reply = client.execute_interactive(source, timeout=_LONGEST, output_hook=show)
-            content = reply["content"]
-            if content["status"] == "error":
-                plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(content["traceback"]))
-                return {"error": plain.strip().splitlines()[-1]}
-    except TimeoutError:
-        return {"error": f"no end after {_LONGEST} s"}
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-    told = [line for line in "".join(shown).splitlines() if line.startswith("told ")]
+    """Run them in a kernel; return what happened."""
+    shown, trace = run(sources, _LONGEST)
+    if trace:
+        return {"error": trace[-1]}
+    told = [line for line in shown.splitlines() if line.startswith("told ")]
     return {"told": json.loads(told[-1].removeprefix("told "))}
 
 

@@ -19,7 +19,7 @@ import textwrap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jupyter_client.manager import start_new_kernel
+from cells import run
 from nbformat import read
 
 _LONGEST = 180
@@ -68,30 +68,12 @@ def main() -> None:
 
 
 def outcome(sources: list[str], told: Path) -> dict[str, object]:
-    """Run them in a kernel, one after the other; return what happened."""
-    manager, client = start_new_kernel(cwd=str(told.parent))
-    shown: list[str] = []
-
-    def show(message: dict[str, dict[str, str]]) -> None:
-        shown.append(message["content"].get("text", ""))
-
-    try:
-        for source in sources:
-            reply = client.execute_interactive(source, timeout=_LONGEST, output_hook=show)
-            if reply["content"]["status"] == "error":
-                said = "\n".join([*reply["content"]["traceback"], *shown])
-                errors = [line for line in _plain(said).splitlines() if _ERROR.match(line)]
-                return {"error": errors[-1]}
-    except TimeoutError:
-        return {"error": f"no end after {_LONGEST} s"}
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
+    """Run them in a kernel; return what happened."""
+    shown, trace = run(sources, _LONGEST, str(told.parent))
+    if trace:
+        errors = [line for line in [*trace, *shown.splitlines()] if _ERROR.match(line)]
+        return {"error": (errors or trace)[-1]}
     return {"told": json.loads(told.read_text())}
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from jupyter_client.manager import start_new_kernel
+from cells import run
 from nbformat import read
 
 _LONGEST = 300
@@ -103,35 +103,17 @@ def by_hand(sources: list[str], ranks: int, folder: Path) -> dict[str, object]:
 
 
 def outcome(sources: list[str], folder: str) -> dict[str, object]:
-    """Run the cells in a kernel, one after the other; return what happened."""
-    manager, client = start_new_kernel(cwd=folder)
-    shown: list[str] = []
-
-    def show(message: dict[str, dict[str, str]]) -> None:
-        shown.append(message["content"].get("text", ""))
-
-    try:
-        for source in [*sources, _TOLD]:
-            reply = client.execute_interactive(source, timeout=_LONGEST, output_hook=show)
-            if reply["content"]["status"] == "error":
-                last = _plain(reply["content"]["traceback"]).strip().splitlines()[-1]
-                above = [e for e in _ERROR.findall(_plain(shown)) if not _FOLLOWING.search(e)]
-                return {"error": _LIST.sub("[...]", last), "above": above[-1:]}
-    except TimeoutError:
-        return {"error": f"no end after {_LONGEST} s"}
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-    return _read("".join(shown))
+    """Run the cells in a kernel; return what happened."""
+    shown, trace = run([*sources, _TOLD], _LONGEST, folder)
+    if trace:
+        above = [e for e in _ERROR.findall(shown) if not _FOLLOWING.search(e)]
+        return {"error": _LIST.sub("[...]", trace[-1]), "above": above[-1:]}
+    return _read(shown)
 
 
 def _read(printed: str) -> dict[str, object]:
     told = [line for line in printed.splitlines() if line.startswith("told ")]
     return {"told": json.loads(told[-1].removeprefix("told "))} if told else {}
-
-
-def _plain(texts: list[str]) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(texts))
 
 
 if __name__ == "__main__":
