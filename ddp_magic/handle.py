@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
+import time
 from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ddp_magic.follow import Tail
+from ddp_magic.interrupts import Alarm, caught
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
     from ddp_magic.run import Run
 
 __all__ = ["RunHandle"]
+
+_LOOK = 0.1  # seconds: how late an interrupt may end the waiting
 
 
 class RunHandle:
@@ -49,8 +55,7 @@ class RunHandle:
 
         Does not raise where the run failed, as `subprocess.Popen.wait` does not; `result` does.
         """
-        wait([self._run.future], timeout)
-        self._settle()
+        self._wait(timeout)
         return self.status
 
     def result(self, timeout: float | None = None) -> Any:
@@ -64,8 +69,7 @@ class RunHandle:
             RunStopped: The run was stopped, or its time was up.
             TimeoutError: It has not ended after so many seconds.
         """
-        wait([self._run.future], timeout)
-        self._settle()
+        self._wait(timeout)
         return self._run.future.result(0)
 
     def output(self, name: str) -> Any:
@@ -75,7 +79,7 @@ class RunHandle:
             UserError: The cell left none of this name. What -o does not name can be had until
                 the next run begins.
         """
-        wait([self._run.future])
+        self._wait(None)
         return self._run.output(name)
 
     @property
@@ -116,6 +120,22 @@ class RunHandle:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a run belongs to the notebook that started it and cannot be sent")
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for the end, for an interrupt, or for so many seconds.
+
+        An interrupt that strikes just before a thread waits for a lock does not wake it; one within
+        `threading.Condition.wait` can leave its lock released, which is a RuntimeError then. So it
+        is noted here, and raised where no lock is held.
+        """
+        alarm, until = Alarm(), math.inf if timeout is None else time.monotonic() + timeout
+        with contextlib.closing(alarm), caught(alarm):
+            while not alarm.count and (left := until - time.monotonic()) > 0:
+                if wait([self._run.future], min(left, _LOOK)).done:
+                    break
+        if alarm.count:
+            raise KeyboardInterrupt
+        self._settle()
 
     def _settle(self) -> None:
         if self._run.future.done():
