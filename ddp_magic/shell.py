@@ -15,7 +15,7 @@ from IPython.utils.PyColorize import theme_table
 from ddp_magic.between import Between
 from ddp_magic.channel import hear
 from ddp_magic.collect.cells import Cells
-from ddp_magic.collect.notebook import Cell
+from ddp_magic.collect.notebook import Cell, is_ipythons
 from ddp_magic.line.whole import below, ddp_line, magic_first
 from ddp_magic.origin import Origin
 from ddp_magic.output import Output, publish
@@ -128,8 +128,7 @@ class Shell:
 
     def hidden(self, name: str) -> bool:
         """Whether the name is IPython's own and unchanged."""
-        hidden = self._shell.user_ns_hidden
-        return name in hidden and hidden[name] is self.user_ns.get(name)
+        return is_ipythons(name, self.user_ns, self._shell.user_ns_hidden)
 
     def cell(self, body: str | None) -> Cell:
         """Return the running cell, of which `body` is what stands below the %%ddp line.

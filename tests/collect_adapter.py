@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic import script
 from ddp_magic.collect import Cell, Collector, Definitions
+from ddp_magic.collect.notebook import is_ipythons
 from ddp_magic.rundir import RunDir
 from ddp_magic.setups import Setups, attach
 
@@ -75,8 +76,7 @@ class FakeNotebook:
         return " ".join(named) if named else None
 
     def hidden(self, name: str) -> bool:
-        hidden = self._shell.user_ns_hidden
-        return name in hidden and hidden[name] is self.user_ns.get(name)
+        return is_ipythons(name, self.user_ns, self._shell.user_ns_hidden)
 
 
 def define(shell: InteractiveShell, body: str, run: RunDir) -> Definitions:

@@ -18,6 +18,7 @@ from ddp_magic import launch
 from ddp_magic.processes import kill_all, marked, wait_gone
 from ddp_magic.standby import birth
 from tests.case_ranks import Ranks
+from tests.fork_server import SOCKET, Forks
 from tests.notebook import Notebook
 
 if TYPE_CHECKING:
@@ -136,6 +137,23 @@ def notebook(capfd: pytest.CaptureFixture[str], nothing_left: Path) -> Iterator[
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have runs start without torch's launcher: for tests of what is not the launcher's."""
     monkeypatch.setattr(launch, "_AGENT", Path(__file__).with_name("light_agent.py"))
+
+
+@pytest.fixture(scope="session")
+def forks(new_places: Iterator[Path]) -> Iterator[Forks]:
+    """What ranks are forks of, for who wants that; it begins when it is wanted."""
+    path = next(new_places)
+    os.environ[SOCKET] = str(path)
+    made = Forks(path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def forked(forks: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have ranks be forks of a process that has torch: for tests of what happens in ranks."""
+    forks.start()
+    monkeypatch.setattr(launch, "_AGENT", Path(__file__).with_name("forking_agent.py"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from tests.kernels import kernel
+from tests.kernels import FORKED, kernel
 from tests.overlays import overlay
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class Cells:
 
 @contextlib.contextmanager
 def cells(folder: Path) -> Iterator[Cells]:
-    """Start a kernel in a folder, with the extension loaded."""
-    with kernel(beside=BESIDE) as made:
+    """Start a kernel in a folder, with the extension loaded, whose ranks are forks."""
+    with kernel(beside=BESIDE, DDP_MAGIC_STANDBY="0") as made:
         found = Cells(made)
-        found.run(f"import os; os.chdir({str(folder)!r})", "%load_ext ddp_magic")
+        found.run(f"import os; os.chdir({str(folder)!r})", FORKED)
         yield found
         found.run("%unload_ext ddp_magic")
 

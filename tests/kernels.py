@@ -21,15 +21,35 @@ if TYPE_CHECKING:
 
     from jupyter_client.blocking.client import BlockingKernelClient
 
-__all__ = ["LIGHT", "VERSIONS", "VIEW", "Front", "Kernel", "kernel", "python_path"]
+__all__ = [
+    "FORKED",
+    "LAUNCHED",
+    "LIGHT",
+    "SET_FORKED",
+    "VERSIONS",
+    "VIEW",
+    "Front",
+    "Kernel",
+    "kernel",
+    "python_path",
+]
 
-LIGHT = f"""
+SET_LIGHT = f"""
 from pathlib import Path
 from ddp_magic import launch
 launch._AGENT = Path({str(Path(__file__).with_name("light_agent.py"))!r})
-%load_ext ddp_magic
 """
+LIGHT = f"{SET_LIGHT}%load_ext ddp_magic\n"
 """Has runs start without torch's launcher: for tests of what is not the launcher's."""
+SET_FORKED = SET_LIGHT.replace("light_agent", "forking_agent")
+FORKED = f"{SET_FORKED}%load_ext ddp_magic\n"
+"""Has ranks be forks of a process that has torch; the test asks for the fixture ``forks``."""
+LAUNCHED = """
+from pathlib import Path
+from ddp_magic import agent, launch
+launch._AGENT = Path(agent.__file__)
+"""
+"""Has runs start by torch's launcher again."""
 
 VERSIONS = ("6.31.0", "7.3.0", "")
 """Releases of ipykernel that must do; the last is the installed one."""

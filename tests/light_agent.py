@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 if __name__ == "__main__":
     if not sys.flags.safe_path:
@@ -24,10 +24,15 @@ from ddp_magic import agent
 from ddp_magic.news import tell
 from ddp_magic.rundir import RunDir
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def launch(run: RunDir, spec: dict[str, Any]) -> int:
+__all__ = ["environment", "launch"]
+
+
+def launch(run: RunDir, spec: dict[str, Any], start: Callable[..., Any] | None = None) -> int:
     """Start the workers as torch does; once one fails or we get a signal, stop them all."""
-    workers: list[subprocess.Popen[bytes]] = []
+    workers: list[Any] = []
     stopped = False
 
     def stop(number: int, _: object = None) -> None:
@@ -42,7 +47,7 @@ def launch(run: RunDir, spec: dict[str, Any]) -> int:
         signal.signal(number, stop)
     ends: dict[int, int] = {}
     for rank in range(spec["world_size"]):
-        workers.append(_start(run, spec, rank))
+        workers.append((start or _start)(run, spec, rank))
         ends[os.pidfd_open(workers[rank].pid)] = rank
     while ends:
         ready, _, _ = select.select([*ends], [], [])
@@ -55,21 +60,25 @@ def launch(run: RunDir, spec: dict[str, Any]) -> int:
     return int(stopped)
 
 
-def _start(run: RunDir, spec: dict[str, Any], rank: int) -> subprocess.Popen[bytes]:
+def environment(run: RunDir, spec: dict[str, Any], rank: int, port: int = 0) -> dict[str, str]:
+    """Return what a worker finds of the launcher's variables."""
     size, me = str(spec["world_size"]), str(rank)
-    told = {
+    return {
         "RANK": me, "LOCAL_RANK": me, "ROLE_RANK": me, "GROUP_RANK": "0", "ROLE_NAME": "default",
         "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "ROLE_WORLD_SIZE": size,
-        "GROUP_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0",
+        "GROUP_WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
         "TORCHELASTIC_RESTART_COUNT": "0", "TORCHELASTIC_MAX_RESTARTS": "0",
         "TORCHELASTIC_RUN_ID": run.run_id, "TORCHELASTIC_USE_AGENT_STORE": "True",
         "TORCH_NCCL_ASYNC_ERROR_HANDLING": "1",
     }  # fmt: skip
+
+
+def _start(run: RunDir, spec: dict[str, Any], rank: int) -> subprocess.Popen[bytes]:
     streams = {s: os.open(run.pipe(rank, s), os.O_WRONLY) for s in ("stdout", "stderr")}
     try:
         return subprocess.Popen(
             [sys.executable, *spec["flags"], *spec["worker"], str(run.path)],
-            env={**os.environ, **told},
+            env={**os.environ, **environment(run, spec, rank)},
             start_new_session=True,
             **streams,
         )

@@ -69,7 +69,7 @@ def test_a_program_that_takes_the_process_over_still_brings_its_results_back(
 
 
 def test_a_victim_in_backward_is_not_the_cause_and_an_error_without_a_text_is(
-    torch_notebook: Notebook,
+    forked: None, torch_notebook: Notebook
 ):
     notebook = torch_notebook
     shown = notebook.run(
@@ -98,7 +98,7 @@ def test_a_victim_in_backward_is_not_the_cause_and_an_error_without_a_text_is(
     assert notebook.ns["step"] == 3
 
 
-def test_a_rank_that_leaves_the_loop_early_is_named(torch_notebook: Notebook):
+def test_a_rank_that_leaves_the_loop_early_is_named(forked: None, torch_notebook: Notebook):
     shown = torch_notebook.run(
         """
         %%ddp --nproc 2 -o count
@@ -132,3 +132,15 @@ def test_an_interrupt_before_the_program_runs_says_nothing_of_ours(
     assert isinstance(shown.error, RunStopped)
     assert "Not brought back: x: rank 0 ended before it could save" in shown.told
     assert "boot.py" not in shown.out + shown.err
+
+
+def test_what_startup_files_bind_is_the_notebooks(light: None, notebook: Notebook, tmp_path: Path):
+    """As a profile's startup files, exec_lines and %pylab do: IPython hides it from %who."""
+    startup = tmp_path / "00.py"
+    startup.write_text("from pathlib import Path\nscale = [2]\ndef twice(x): return scale[0] * x\n")
+    notebook.shell.safe_execfile(str(startup), notebook.ns)
+    notebook.shell.user_ns_hidden.update(notebook.ns)
+    shown = notebook.run("%%ddp --nproc 1\nPath('a').name, twice(4), 'In' in globals()")
+
+    assert (shown.error, shown.value) == (None, ("a", 8, False)), shown.told
+    assert "IPython's own names stay" in notebook.run("%%ddp --nproc 1\nlen(In)").told

@@ -12,6 +12,7 @@ import pytest
 
 from ddp_magic.events import Metrics, OutputChunk
 from ddp_magic.metrics.scrape import Scrape
+from tests.fork_server import Forks
 from tests.frameworks import Cells, cells, script
 from tests.notebook import until
 
@@ -121,7 +122,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(folder: Path):
+def notebook(folder: Path, forks: Forks):
+    forks.start()
     with cells(folder) as made:
         made.run(DEFINITIONS, MADE)
         yield made

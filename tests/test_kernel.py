@@ -14,7 +14,7 @@ import pytest
 from ddp_magic.processes import marked, wait_gone
 
 from .framework_notebooks import FRAMEWORKS, NOTEBOOKS
-from .kernels import kernel
+from .kernels import SET_FORKED, kernel
 from .notebook import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.workers]
@@ -138,8 +138,11 @@ def test_a_subshell_sees_stacks_and_status_while_the_cell_hangs_and_stops_it(han
 @pytest.mark.parametrize(
     "name", sorted(p.name for p in NOTEBOOKS.glob("*.ipynb") if p.name not in FRAMEWORKS)
 )
-def test_a_notebook_of_ours_runs_as_it_is(name, tmp_path, nothing_left):
-    """Once each by the three ways that people run notebooks without a page."""
+def test_a_notebook_of_ours_runs_as_it_is(name, tmp_path, forks):
+    """By the three ways that people run notebooks without a page; quickstart by torch's launcher.
+
+    Those of training libraries, in tests of their own, have torch's launcher as well.
+    """
     tools = {
         "quickstart.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
         "compare_runs.ipynb": ["jupyter", "execute", "--output", str(tmp_path / "out.ipynb")],
@@ -152,7 +155,16 @@ def test_a_notebook_of_ours_runs_as_it_is(name, tmp_path, nothing_left):
     target = {"jupyter": [], "papermill": [str(tmp_path / "out.ipynb")]}[tools[name][0]]
     if "nbconvert" in tool:
         tool += ["--output-dir", str(tmp_path), "--output", "out.ipynb"]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
+    if name != "quickstart.ipynb":
+        forks.start()
+        startup = tmp_path / "ipython" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "forked.py").write_text(SET_FORKED)
     done = subprocess.run(
         [*tool, str(NOTEBOOKS / name), *target],
         env=environment, capture_output=True, text=True, timeout=150, check=False,

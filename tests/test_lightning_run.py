@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.kernels import Kernel, kernel
+from tests.fork_server import Forks
+from tests.kernels import FORKED, Kernel, kernel
 from tests.notebook import until
 
 pytestmark = [pytest.mark.kernel, pytest.mark.workers]
@@ -142,10 +143,13 @@ print(json.dumps(told | {
 
 
 @pytest.fixture(scope="module")
-def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Kernel, Path]]:
+def notebook(
+    tmp_path_factory: pytest.TempPathFactory, forks: Forks
+) -> Iterator[tuple[Kernel, Path]]:
+    forks.start()
     folder = tmp_path_factory.mktemp("lightning")
-    with kernel(beside="frameworks") as made:
-        for cell in ("%load_ext ddp_magic", DEFINED, f"folder = Path({str(folder)!r})"):
+    with kernel(beside="frameworks", DDP_MAGIC_STANDBY="0") as made:
+        for cell in (FORKED, DEFINED, f"folder = Path({str(folder)!r})"):
             assert made.run(cell)[0] == "ok"
         yield made, folder
 

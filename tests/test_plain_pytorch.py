@@ -7,7 +7,7 @@ import pytest
 from ddp_magic.errors import WorkerFailed
 from tests.notebook import Notebook
 
-pytestmark = [pytest.mark.workers]
+pytestmark = [pytest.mark.workers, pytest.mark.usefixtures("forked")]
 
 CELLS = """
 import argparse, hashlib, os, sys, time

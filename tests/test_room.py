@@ -377,7 +377,7 @@ back = X[1_000_000:1_000_003]
 
 @pytest.mark.workers
 def test_workers_share_one_copy_of_a_large_tensor_and_change_their_own(
-    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forked: None, notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     place = tmp_path / "fast"
     place.mkdir()

@@ -234,11 +234,15 @@ ENDS = {
 }  # fmt: skip
 
 
+LAUNCHED = [("torch", "SIGKILL"), ("torch", "the same in all"), ("bare", "exit code")]
 WAYS = [*(("torch", end) for end in ENDS), ("bare", "exit code"), ("bare", "SIGKILL")]
 
 
 @pytest.mark.parametrize(("kind", "end"), WAYS, ids=[f"{end}, {kind}" for kind, end in WAYS])
 def test_every_way_to_die_is_said_in_a_clear_sentence(request, kind, end):
+    """By torch's launcher where one, all or a rank without torch ends."""
+    if (kind, end) not in LAUNCHED:
+        request.getfixturevalue("forked")
     code, said = ENDS[end]
     body = f'rank = int(os.environ["RANK"])\n{code}\ntime.sleep(60)'
     notebook = request.getfixturevalue(f"{kind}_notebook")
@@ -344,7 +348,7 @@ def test_a_second_interrupt_kills_what_ignores_the_first(either_bare, tmp_path):
     assert "done: rank 0 ended before it could save" in shown.told
 
 
-def test_a_timeout_shows_where_every_rank_hangs(warm_notebook):
+def test_a_timeout_shows_where_every_rank_hangs(forked, warm_notebook):
     notebook = warm_notebook
     notebook.cells(
         """
@@ -396,7 +400,7 @@ def test_a_restart_starts_a_clean_attempt(way, request, monkeypatch):
     assert (keeper.why_cold == "") == (way == "warm")
 
 
-def test_spawned_loader_workers_find_the_notebooks_classes(warm_alone):
+def test_spawned_loader_workers_find_the_notebooks_classes(forked, warm_alone):
     notebook = warm_alone
     notebook.cells(
         """
@@ -419,7 +423,7 @@ def test_spawned_loader_workers_find_the_notebooks_classes(warm_alone):
     assert notebook.ns["got"] == [10, 11, 12, 13]
 
 
-def test_results_of_every_kind(torch_notebook):
+def test_results_of_every_kind(forked, torch_notebook):
     notebook = torch_notebook
     notebook.cells("class Point:\n    def __init__(self, x): self.x = x", "old = Point(1)")
     old_class = notebook.ns["Point"]
@@ -479,7 +483,7 @@ def test_show_runs_nothing(torch_notebook, nothing_left):
     assert not list(nothing_left.glob("ddp_magic-*/run-*"))
 
 
-def test_a_flood_of_lines_reaches_the_log_whole(torch_notebook, tmp_path):
+def test_a_flood_of_lines_reaches_the_log_whole(forked, torch_notebook, tmp_path):
     notebook = torch_notebook
     shown = notebook.run(
         f"""

@@ -7,7 +7,7 @@ import pytest
 from ddp_magic.errors import OptionError, WorkerFailed
 from tests.test_run import IMPORTS, TRAINER
 
-pytestmark = [pytest.mark.workers]
+pytestmark = [pytest.mark.workers, pytest.mark.usefixtures("forked")]
 
 
 @pytest.fixture

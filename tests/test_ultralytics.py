@@ -7,8 +7,10 @@ import json
 import pytest
 
 from ddp_magic.processes import wait_gone
+from tests import test_ultralytics_trainer as named
+from tests.kernels import FORKED
 from tests.notebook import until
-from tests.ultralytics_kernel import detection, done, ultralytics_kernel, value
+from tests.ultralytics_kernel import detection, done, photographs, ultralytics_kernel, value
 
 pytestmark = [pytest.mark.workers, pytest.mark.timeout(400)]
 
@@ -157,25 +159,26 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("ultralytics")
 
 
-def started(release, place):
+def started(release, place, forks):
+    forks.start()
     detection(place / "detect")
     with ultralytics_kernel(release, place, DDP_MAGIC_STANDBY="0") as made:
         begin = f"import json\nfrom pathlib import Path\nplace = Path({str(place)!r})"
-        done(made, f"{begin}\n%load_ext ddp_magic", IMPORTS, LIBRARY, TRAINER, SETTINGS)
+        done(made, f"{begin}\n{FORKED}", IMPORTS, LIBRARY, TRAINER, SETTINGS)
         yield made
 
 
 @pytest.fixture(scope="module")
-def kernel(place):
+def kernel(place, forks):
     """The newest release."""
-    yield from started("8.4.190", place)
+    yield from started("8.4.190", place, forks)
 
 
 @pytest.fixture(scope="module")
-def old_kernel(tmp_path_factory):
+def old_kernel(tmp_path_factory, forks):
     """The last one with the old launcher."""
     place = tmp_path_factory.mktemp("ultralytics")
-    for made in started("8.3.253", place):
+    for made in started("8.3.253", place, forks):
         yield made, place
 
 
@@ -254,3 +257,10 @@ def test_the_only_worker_is_no_rank_to_the_old_release(old_kernel):
     kernel, place = old_kernel
     best = str(place / "runs" / "alone" / "weights" / "best.pt")
     assert value(kernel, "alone") == ["0", -1, -1, best]
+
+
+def test_what_trainer_names_trains_in_the_old_release_too(old_kernel):
+    kernel, place = old_kernel
+    photographs(place / "photos")
+    done(kernel, named.DEFINITIONS)
+    named.check_body(kernel, place)

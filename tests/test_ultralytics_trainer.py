@@ -11,12 +11,14 @@ import nbformat
 import pytest
 
 from ddp_magic.processes import marked, wait_gone
+from tests.kernels import FORKED, LAUNCHED
 from tests.notebook import until
 from tests.ultralytics_kernel import done, photographs, ultralytics_kernel, value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.fork_server import Forks
     from tests.kernels import Kernel
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "ultralytics.ipynb"
@@ -70,24 +72,21 @@ trainer.model.name_of_it = "prepared"
 """
 
 
-def started(place: Any, release: str) -> Iterator[Kernel]:
-    photographs(place / "photos")
-    (place / "tmp").mkdir()
-    environment = {"DDP_MAGIC_STANDBY": "0", "TMPDIR": str(place / "tmp")}
-    with ultralytics_kernel(release, place, **environment) as made:
-        first = f"from pathlib import Path\nplace = Path({str(place)!r})\n%load_ext ddp_magic"
-        done(made, first, DEFINITIONS)
-        yield made
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tmp_path_factory.mktemp("named")
 
 
 @pytest.fixture(scope="module")
-def kernel(place: Any) -> Iterator[Kernel]:
-    yield from started(place, "8.4.190")
+def kernel(place: Any, forks: Forks) -> Iterator[Kernel]:
+    forks.start()
+    photographs(place / "photos")
+    (place / "tmp").mkdir()
+    environment = {"DDP_MAGIC_STANDBY": "0", "TMPDIR": str(place / "tmp")}
+    with ultralytics_kernel("8.4.190", place, **environment) as made:
+        first = f"from pathlib import Path\nplace = Path({str(place)!r})\n{FORKED}"
+        done(made, first, DEFINITIONS)
+        yield made
 
 
 def left(place: Any) -> list[str]:
@@ -143,7 +142,7 @@ def test_a_trainer_of_the_notebook_is_made_anew_and_tells_its_end(
 
 def test_the_notebook_of_this_library_runs_as_it_is(kernel: Kernel, place: Any) -> None:
     cells = [c.source for c in nbformat.read(NOTEBOOK, 4).cells if c.cell_type == "code"]
-    done(kernel, f"os.chdir({str(place)!r})")
+    done(kernel, LAUNCHED, f"os.chdir({str(place)!r})")
     shown = done(kernel, *cells)
     assert "epochs=6 → model.train(epochs)" in shown
     assert "right" in shown
@@ -191,7 +190,7 @@ def wait(trainer):
     Path({str(marker)!r}).touch()
     threading.Event().wait()
 """
-    done(kernel, waiting, INSTANCE, "trainer.add_callback('on_train_start', wait)")
+    done(kernel, LAUNCHED, waiting, INSTANCE, "trainer.add_callback('on_train_start', wait)")
     kernel.start("%ddp -n 2 --trainer trainer epochs=1")
     until(marker.exists)
     pids = marked(place / "tmp")
@@ -201,9 +200,3 @@ def wait(trainer):
     assert wait_gone(pids, 10) == []
     until(lambda: not [*(place / "tmp").glob("ddp_magic-*")], 10)
     assert left(place) == []
-
-
-def test_an_older_release_trains_likewise(tmp_path_factory: pytest.TempPathFactory) -> None:
-    place = tmp_path_factory.mktemp("older")
-    for older in started(place, "8.3.253"):
-        check_body(older, place)

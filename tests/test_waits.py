@@ -201,7 +201,9 @@ def test_a_rank_that_has_left_is_not_where_the_others_wait():
 
 
 @pytest.mark.workers
-def test_a_run_that_hangs_says_which_rank_is_not_there_and_what_torch_recorded(notebook, tmp_path):
+def test_a_run_that_hangs_says_which_rank_is_not_there_and_what_torch_recorded(
+    forked, notebook, tmp_path
+):
     """A thread stands where NCCL's monitor does: it writes torch's real recorder when asked."""
     marker = tmp_path / "rank1"
     notebook.cells(

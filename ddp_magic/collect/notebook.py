@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +12,17 @@ if TYPE_CHECKING:
 
     from ddp_magic.collect.setup import Setup
 
-__all__ = ["Cell", "Notebook"]
+__all__ = ["Cell", "Notebook", "is_ipythons"]
+
+_OWN = re.compile(r"In|Out|get_ipython|exit|quit|open|_[iod]h|_i*\d*|__\w*")
+
+
+def is_ipythons(name: str, space: Mapping[str, Any], hidden: Mapping[str, Any]) -> bool:
+    """Whether a name is IPython's own (``In``, ``_``, ``get_ipython`` …) and unchanged.
+
+    What IPython hides from %who is more: all that startup files, exec_lines and %pylab bind.
+    """
+    return bool(_OWN.fullmatch(name)) and name in hidden and hidden[name] is space.get(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,5 +82,5 @@ class Notebook(Protocol):
         ...
 
     def hidden(self, name: str) -> bool:
-        """Whether the name is IPython's own (``In``, ``_``, ``get_ipython`` …) and unchanged."""
+        """Whether the name is IPython's own, as `is_ipythons` says."""
         ...
