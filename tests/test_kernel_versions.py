@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import kernels
-from tests.kernels import VERSIONS, VIEW, Front, Panel, kernel
+from tests.kernels import LIGHT, VERSIONS, VIEW, Front, Panel, kernel
 
 pytestmark = pytest.mark.kernel
 
@@ -157,7 +157,7 @@ finally:
 """
     with kernel(version) as made:
         front = Front(made)
-        front.run("%load_ext ddp_magic\nimport ddp_magic.origin as o; o._BEAT = 0.1")
+        front.run(f"{LIGHT}import ddp_magic.origin as o; o._BEAT = 0.1")
         request = front.run(cell)
         front.until((tmp_path / "began").exists)
         later = front.run("print('later')")

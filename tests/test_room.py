@@ -354,8 +354,9 @@ def test_what_was_large_or_took_long_is_said(name: str):
 
 SHARE = """
 %%ddp --nproc 2 -o shares,sums,back
-import re, torch.distributed as dist
-dist.init_process_group("gloo")
+import os, re, torch.distributed as dist
+me = int(os.environ["RANK"])
+dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=me, world_size=2)
 def share(address):
     text = open("/proc/self/smaps").read()
     for part in re.split(r"\\n(?=[0-9a-f]+-)", text):
@@ -377,13 +378,14 @@ back = X[1_000_000:1_000_003]
 
 @pytest.mark.workers
 def test_workers_share_one_copy_of_a_large_tensor_and_change_their_own(
-    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    notebook: Notebook, light: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     place = tmp_path / "fast"
     place.mkdir()
     monkeypatch.setenv("DDP_MAGIC_BLOBS", str(place))
     monkeypatch.setattr(sizes, "_LARGE", 80_000_000)
     notebook.cells(
+        f"meeting = {str(tmp_path / 'meeting')!r}",
         "import torch\nX = torch.ones(20_000_000)\nhead, array = X[:10], X.numpy()",
     )
     shown = notebook.run(SHARE)
