@@ -88,6 +88,8 @@ def test_a_page_that_is_loaded_in_the_middle_gets_all_of_it_and_a_script_that_as
     assert "text/html" in record
     assert VIEW in live
     assert "-revive" in script["text/html"]
+    # the cell goes on meanwhile
+    front.until(lambda: "two" in str([m.get("ranks") for m in panel.got()]))
     panel.ask({"t": "hello"})
     front.until(lambda: any(m.get("answer") for m in panel.got()))
     answer = next(m for m in panel.got() if m.get("answer"))
