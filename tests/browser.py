@@ -45,7 +45,7 @@ __all__ = ["Jupyter", "Notebook", "Traffic", "jupyter"]
 ROOT = Path(__file__).parent.parent
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
-PATIENCE = 30_000
+PATIENCE = 60_000
 """Milliseconds; a page on a busy machine, never a fixed wait."""
 POLL = 50
 """Milliseconds; Playwright's own way looks at every frame, which it has the page draw."""
