@@ -1,7 +1,8 @@
 """Drives a real JupyterLab or Notebook 7 in Debian's headless Chromium, for tests in a browser.
 
-One server and one browser for a whole file of tests; a notebook is opened in a page of its own.
-Everything that Jupyter keeps goes to one temporary directory.
+One server and one browser for all tests of a process. A page takes seconds of the processor's time
+to load, so one whose notebook is closed has the next one. Everything that Jupyter keeps goes to one
+temporary directory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,18 +27,37 @@ from nbformat.v4 import new_code_cell, new_notebook
 from tests.kernels import python_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
-    from playwright.sync_api import Browser, Dialog, Error, Locator, Page, WebSocket
+    from playwright.sync_api import (
+        Browser,
+        BrowserContext,
+        Dialog,
+        Error,
+        Locator,
+        Page,
+        Request,
+        WebSocket,
+    )
 
 __all__ = ["Jupyter", "Notebook", "Traffic", "jupyter"]
 
 ROOT = Path(__file__).parent.parent
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
-PATIENCE = 30_000
+PATIENCE = 60_000
 """Milliseconds; a page on a busy machine, never a fixed wait."""
+POLL = 50
+"""Milliseconds; Playwright's own way looks at every frame, which it has the page draw."""
+App = Literal["lab", "notebook"]
 _WIDGET = "window.jupyterapp.shell.currentWidget"
+_OPEN = f"""async path => {{
+    await window.jupyterapp.serviceManager.kernelspecs.refreshSpecs();
+    await window.jupyterapp.commands.execute("docmanager:open", {{ path, factory: "Notebook" }});
+    while ({_WIDGET}?.context?.path !== path) await new Promise(then => setTimeout(then, 20));
+    await {_WIDGET}.context.ready;
+}}"""
+_CLOSE = f"() => {{ {_WIDGET}.dispose(); return null; }}"
 
 
 @dataclass
@@ -59,11 +79,13 @@ class Traffic:
 
 @dataclass
 class Notebook:
-    """A notebook that is open in a page of its own.
+    """A notebook that is open, and no other is in its page.
 
     Attributes:
         page: Playwright's page.
         path: The file.
+        address: Where a page has it and nothing else.
+        left: What is done with the page in the end.
         traffic: What came from the kernel.
         problems: Uncaught errors of the panel's code (Notebook 7 has some of its own).
         asked: Every address that the page asked for.
@@ -72,6 +94,8 @@ class Notebook:
 
     page: Page
     path: Path
+    address: str
+    left: Callable[[], None]
     traffic: Traffic = field(default_factory=Traffic)
     problems: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -79,21 +103,48 @@ class Notebook:
 
     def watch(self) -> None:
         """Note what the page does from now on."""
-        self.page.on("websocket", self.traffic.watch)
-        self.page.on("pageerror", self.note_error)
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("dialog", self.note_dialog)
+        for event, note in self._notes():
+            self.page.on(event, note)
+
+    def _notes(self) -> list[tuple[Any, Callable[[Any], None]]]:
+        return [
+            ("websocket", self.traffic.watch),
+            ("pageerror", self.note_error),
+            ("request", self.note_request),
+            ("dialog", self.note_dialog),
+        ]
+
+    def note_request(self, request: Request) -> None:
+        """Keep an address that was asked for."""
+        self.asked.append(request.url)
 
     def note_dialog(self, dialog: Dialog) -> None:
-        """Keep what a dialog says, but JupyterLab's own when the page is left."""
-        if dialog.type != "beforeunload":
-            self.dialogs.append(dialog.message)
+        """Keep what a dialog says, but JupyterLab's own when the page is left, and go on."""
+        if dialog.type == "beforeunload":  # a run may change its cell while its page is reloaded
+            dialog.accept()
+            return
+        self.dialogs.append(dialog.message)
         dialog.dismiss()
 
     def note_error(self, error: Error) -> None:
         """Keep an uncaught error of a module that came from the kernel (a blob)."""
         if "blob:" in (error.stack or ""):
             self.problems.append(str(error))
+
+    def reload(self) -> None:
+        """Load the page anew."""
+        self.page.goto(self.address)
+
+    def theme(self, *, dark: bool) -> None:
+        """Have JupyterLab show this theme."""
+        wanted = f"body[data-jp-theme-light={'false' if dark else 'true'}]"
+        if not self.page.locator(wanted).count():
+            self.page.evaluate(
+                "theme => window.jupyterapp.commands.execute("
+                "'apputils:change-theme', {theme}).then(() => null)",
+                "JupyterLab Dark" if dark else "JupyterLab Light",
+            )
+            self.page.wait_for_selector(wanted, state="attached")
 
     def run(self, index: int, *, wait: bool = True) -> Locator:
         """Run a cell and return its output area; with `wait`, when the cell has ended."""
@@ -114,9 +165,17 @@ class Notebook:
             self.wait_for_end()
         return self.output(index)
 
+    def wait_for_kernel(self) -> None:
+        """Wait until the kernel is idle."""
+        self.until(f"() => {_WIDGET}?.sessionContext?.session?.kernel?.status === 'idle'")
+
     def wait_for_end(self) -> None:
         """Wait until the cell that was run last has ended."""
-        self.page.wait_for_function("state => state.ended", arg=self._done, timeout=PATIENCE)
+        self.until("state => state.ended", self._done)
+
+    def until(self, condition: str, arg: Any = None) -> None:
+        """Wait until a function of JavaScript returns something true."""
+        self.page.wait_for_function(condition, arg=arg, polling=POLL)
 
     def ended(self) -> bool:
         """Whether the cell that was run last has ended."""
@@ -141,20 +200,66 @@ class Notebook:
         return notebook
 
     def close(self, *, shutdown: bool = True) -> None:
-        """Close the page without saving, and shut the kernel down."""
+        """Close without saving, and shut the kernel down."""
         with contextlib.suppress(Exception):
             if shutdown:
                 self.kernel("kernel.shutdown()")
-        self.page.context.close()
+        for event, note in self._notes():
+            self.page.remove_listener(event, note)
+        self.left()
+
+
+@dataclass
+class Window:
+    """A window of the browser, and its pages of which nobody has a notebook open."""
+
+    context: BrowserContext
+    free: dict[App, list[Page]] = field(default_factory=lambda: {"lab": [], "notebook": []})
+
+    def take(self, app: App) -> Page:
+        """Return a page, which is empty unless it is of JupyterLab."""
+        if self.free[app]:
+            return self.free[app].pop()
+        page = self.context.new_page()
+        page.set_default_timeout(PATIENCE)
+        return page
+
+    def leave(self, app: App, page: Page) -> None:
+        """Take a page back, with nothing open in it."""
+        try:
+            if app == "lab":
+                page.evaluate(_CLOSE)
+            else:
+                page.goto("about:blank")
+        except Exception:  # of a test that failed
+            page.close()
+        else:
+            self.free[app].append(page)
 
 
 @dataclass
 class Jupyter:
-    """A running server and a running browser."""
+    """A running server and a running browser.
+
+    Attributes:
+        url: The server's address.
+        top: The folder that it serves.
+        root: The folder of notebooks of this test.
+        browser: Playwright's browser.
+        window: The window that has all pages, but for those with a scale of their own.
+    """
 
     url: str
+    top: Path
     root: Path
     browser: Browser
+    window: Window
+
+    def folder(self, name: str) -> Jupyter:
+        """Return the same with a folder of its own for notebooks, where kernels run, too."""
+        root = self.top / name
+        root.mkdir(exist_ok=True)
+        return replace(self, root=root)
 
     def write(self, cells: Sequence[str], version: str = "") -> Path:
         """Write a new notebook with these cells, for the kernel of a release of ipykernel."""
@@ -170,7 +275,7 @@ class Jupyter:
     def _kernel(self, version: str) -> str:
         """Return the name of a kernel of this release, which the server has from now on."""
         name = f"ipykernel-{version}"
-        folder = self.root.parent / "data" / "kernels" / name
+        folder = self.top.parent / "data" / "kernels" / name
         folder.mkdir(parents=True, exist_ok=True)
         facts = {
             "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -185,36 +290,39 @@ class Jupyter:
         self,
         source: Sequence[str] | Path,
         *,
-        app: Literal["lab", "notebook"] = "lab",
+        app: App = "lab",
         dark: bool = False,
         scale: float = 1,
         version: str = "",
+        anew: bool = False,
     ) -> Notebook:
-        """Open a notebook: new, with these cells, or the file.
+        """Open a notebook: new, with these cells, or the file; with `anew` the page is loaded.
 
         Returns when its kernel is idle; a file's may be busy with a cell of another page.
         """
         path = source if isinstance(source, Path) else self.write(source, version)
-        viewport = {"width": 1100, "height": 900}
-        context = self.browser.new_context(viewport=viewport, device_scale_factor=scale)
-        notebook = Notebook(context.new_page(), path)
-        page = notebook.page
-        page.set_default_timeout(PATIENCE)
+        own = scale != 1
+        window = Window(_context(self.browser, scale)) if own else self.window
+        page = window.take(app)
+        left = window.context.close if own else lambda: window.leave(app, page)
+        name = path.relative_to(self.top).as_posix()
+        place = f"lab/workspaces/w{time.monotonic_ns()}/tree" if app == "lab" else "notebooks"
+        notebook = Notebook(page, path, f"{self.url}/{place}/{name}", left)
         notebook.watch()
-        workspace = f"lab/workspaces/w{time.monotonic_ns()}/tree" if app == "lab" else "notebooks"
-        page.goto(f"{self.url}/{workspace}/{path.name}")
+        if app == "lab" and not anew and "/lab/" in page.url:
+            page.evaluate(_OPEN, name)
+        else:
+            notebook.reload()
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         if source is not path:
-            page.wait_for_function(
-                f"() => {_WIDGET}?.sessionContext?.session?.kernel?.status === 'idle'"
-            )
-        if dark:
-            page.evaluate(
-                "() => window.jupyterapp.commands.execute("
-                "'apputils:change-theme', {theme: 'JupyterLab Dark'})"
-            )
-            page.wait_for_selector("body[data-jp-theme-light=false]", state="attached")
+            notebook.wait_for_kernel()
+        if app == "lab":
+            notebook.theme(dark=dark)
         return notebook
+
+
+def _context(browser: Browser, scale: float = 1) -> BrowserContext:
+    return browser.new_context(viewport={"width": 1100, "height": 900}, device_scale_factor=scale)
 
 
 @contextlib.contextmanager
@@ -233,7 +341,7 @@ def jupyter(folder: Path) -> Generator[Jupyter]:
     with _server(folder, root) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         try:
-            yield Jupyter(url, root, browser)
+            yield Jupyter(url, root, root, browser, Window(_context(browser)))
         finally:
             browser.close()
 

@@ -24,8 +24,11 @@ from tests.notebook import Notebook
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.browser import Jupyter
+
 
 _SLOW = ("browser", "workers", "kernel", "slow")
+_BROWSER = pytest.StashKey["tuple[contextlib.ExitStack, Jupyter]"]()
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups after us
@@ -33,13 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have several processes share the tests and end together.
 
     What takes long comes first. A file stays in one process, but for those of its tests that take
-    long and share nothing with the others.
+    long and share nothing with the others. All that need a browser share one.
     """
     order = {}
     for item in items:
         marks = {mark.name for mark in item.iter_markers()}
         order[item] = next((n for n, name in enumerate(_SLOW) if name in marks), len(_SLOW))
-        if _shares(item) or order[item] == len(_SLOW):
+        if "browser" in marks:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+        elif _shares(item) or order[item] == len(_SLOW):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
     items.sort(key=order.__getitem__)
 
@@ -62,6 +67,27 @@ def nothing_old() -> None:
 def no_history(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the runs of fixtures of a whole file out of the developer's own history."""
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+@pytest.hookimpl(trylast=True)  # pytest ends the fixtures before us
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End the browser after the last test that needs it: others would find its event loop."""
+    found = item.session.stash.get(_BROWSER, None)
+    if found and not (nextitem and nextitem.get_closest_marker("browser")):
+        del item.session.stash[_BROWSER]
+        found[0].close()
+
+
+@pytest.fixture(scope="module")
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Jupyter:
+    """Jupyter and a browser, which are one for all files, and a folder of this file's own."""
+    from tests.browser import jupyter
+
+    stash = request.session.stash
+    if _BROWSER not in stash:
+        stack = contextlib.ExitStack()
+        stash[_BROWSER] = stack, stack.enter_context(jupyter(tmp_path_factory.mktemp("jupyter")))
+    return stash[_BROWSER][1].folder(request.path.stem)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser import jupyter
-from tests.kernels import VIEW
+from tests.kernels import LIGHT, VIEW
 
 pytestmark = [pytest.mark.browser, pytest.mark.workers]
 
@@ -20,8 +19,8 @@ finally:
     answer = 42
 """.lstrip()
 
-LOAD = """
-%load_ext ddp_magic
+START = f"%env DDP_MAGIC_STANDBY=0\n{LIGHT}"
+LOAD = f"""{START}
 from ddp_magic import sampler, stall
 vars(stall).update(QUIET=1.0, FIRST=1.0, WINDOW=4.0)
 vars(sampler).update(_SHARE=1.0)  # a sample every second
@@ -46,16 +45,10 @@ finally:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def lab(server):
     notebook = server.open(
         [
-            "%load_ext ddp_magic\nimport ddp_magic.origin\nddp_magic.origin._BEAT = 0.5",
+            f"{START}\nimport ddp_magic.origin\nddp_magic.origin._BEAT = 0.5",
             TRAIN.format(options="", go="first"),
             "run = _\nprint('free again')",
             "run",
@@ -143,10 +136,11 @@ def test_notebook_7_has_all_of_it_on_two_pages_and_in_the_record(server):
     assert "widgets" not in saved.metadata
     assert not [o for cell in saved.cells for o in cell.outputs if VIEW in o.get("data", {})]
     assert notebook.problems == other.problems == []
-
-    notebook.page.reload()
-    again = notebook.output(2).locator(".jp-RenderedHTML").first
-    again.get_by_text("stopped", exact=True).wait_for()
-    assert notebook.page.locator(".ddp-magic").count() == 0
     other.close(shutdown=False)
-    notebook.close()
+
+    notebook.close(shutdown=False)
+    again = server.open(notebook.path)
+    record = again.output(2).locator(".jp-RenderedHTML").first
+    record.get_by_text("stopped", exact=True).wait_for()
+    assert again.page.locator(".ddp-magic").count() == 0
+    again.close()

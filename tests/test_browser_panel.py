@@ -7,8 +7,6 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from tests.browser import jupyter
-
 pytestmark = pytest.mark.browser
 
 PREPARE = """
@@ -40,7 +38,7 @@ play([
     Until("more"),
     out("rank 1 goes on\\n", 1),
     WorkerExited(time=0.0, rank=1, attempt=0, exit_code=1),
-    Until("{go}"),
+    Until("enough"),
 ])
 """
 FOCUSED = """() => {
@@ -60,26 +58,25 @@ play([started(), *parts(15, 150), out("the newest\\n"), Until("long")])
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module", params=["light", "dark"])
-def lab(server, request):
-    """One page of JupyterLab in either theme."""
-    logs = server.root / f"run-{request.param}" / "logs"
-    logs.mkdir(parents=True)
+def lab(server):
+    """One page of JupyterLab."""
+    logs = server.root / "logs"
+    logs.mkdir()
     (logs / "rank0.stdout.log").write_text("all of it\n")
-    cells = [PREPARE, FIRST, FULL.format(logs=str(logs), go=request.param), LONG]
-    notebook = server.open(cells, dark=request.param == "dark")
+    notebook = server.open([PREPARE, FIRST, FULL.format(logs=str(logs)), LONG])
     notebook.run(0)
     notebook.run(1)
-    (server.root / "more").unlink(missing_ok=True)
     notebook.run(2, wait=False)
-    notebook.theme = request.param
     yield notebook
     notebook.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(lab, request):
+    """One theme after the other, for what colours matter to."""
+    lab.theme(dark=request.param == "dark")
+    yield
+    lab.theme(dark=False)
 
 
 @pytest.fixture
@@ -168,7 +165,7 @@ def test_stacks_are_shown_below_the_charts_until_they_are_closed(panel):
     panel.get_by_text("Rank 0: nowhere").wait_for(state="hidden")
 
 
-def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel):
+def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel, theme):
     tabs = panel.get_by_role("tablist")
     tabs.get_by_role("tab", selected=True).focus()
     chosen = tabs.locator("[aria-selected=true]")
@@ -189,6 +186,8 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel):
     more.focus()
     lab.page.keyboard.press("Enter")
     assert panel.locator("details[open]").inner_text().endswith("a8=1 → a8\na9=1 → a9")
+    lab.page.keyboard.press("Enter")
+    panel.locator("details[open]").wait_for(state="detached")
 
     panel.get_by_role("button", name="stacks").focus()
     reached = []
@@ -204,7 +203,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(lab, panel):
 
 def test_in_a_narrow_column_progress_has_a_row_and_nothing_is_cut_off(lab, panel):
     lab.page.set_viewport_size({"width": 760, "height": 900})
-    lab.page.wait_for_function("panel => panel.clientWidth < 420", arg=panel.element_handle())
+    lab.until("panel => panel.clientWidth < 420", panel.element_handle())
     state, bar = (panel.locator(name).bounding_box() for name in (".ddp-state", ".ddp-progress"))
     wide = panel.evaluate("panel => panel.scrollWidth > panel.clientWidth")
     lab.page.set_viewport_size({"width": 1100, "height": 900})
@@ -223,14 +222,14 @@ def test_who_follows_the_end_still_does_when_the_panel_gets_another_size(lab, pa
     panel.get_by_role("tab", name="all").click()
     log = panel.get_by_label("Output of all ranks")
     log.evaluate("log => { log.style.cssText = 'min-height: 0; height: 20px'; }")
-    lab.page.wait_for_function(
+    lab.until(
         """log => log.scrollHeight > log.clientHeight + 9
             && log.scrollTop + log.clientHeight >= log.scrollHeight - 2""",
-        arg=log.element_handle(),
+        log.element_handle(),
     )
 
 
-def test_nobody_is_shut_out_by_it(lab, panel):
+def test_nobody_is_shut_out_by_it(lab, panel, theme):
     panel.locator(".ddp-chart").first.wait_for()
     found = Axe().run(lab.page, context=".ddp-magic").response["violations"]
 
@@ -246,14 +245,12 @@ def test_a_run_that_is_being_stopped_counts_down_and_can_have_longer(lab, panel,
     assert "interrupted: 30 s to finish" in said
     assert not [text for text in said if "killed in" in text], "or it is read out every second"
     panel.get_by_role("button", name="Wait longer").click()
-    (server.root / lab.theme).touch()
+    (server.root / "enough").touch()
     lab.wait_for_end()
     assert lab.problems == []
 
 
 def test_a_long_log_keeps_its_newest_lines_follows_its_end_and_finds_what_is_far_up(lab, server):
-    for name in ("long", *(f"part-{i}" for i in range(15))):
-        (server.root / name).unlink(missing_ok=True)
     output = lab.run(3, wait=False)
     log = output.get_by_label("Output of rank 0")
     for i in range(15):  # what comes faster than a page shows it would have gaps
@@ -261,31 +258,31 @@ def test_a_long_log_keeps_its_newest_lines_follows_its_end_and_finds_what_is_far
         if i < 14:
             (server.root / f"part-{i}").touch()
     kept = log.locator(".ddp-chunk .ddp-line")
-    lab.page.wait_for_function(
+    lab.until(
         "log => log.querySelectorAll('.ddp-chunk .ddp-line').length == 2000",
-        arg=log.element_handle(),
+        log.element_handle(),
     )
     numbers = [int(text.split()[1]) for text in kept.all_text_contents() if text[:4] == "line"]
     assert numbers == sorted({*numbers})
     assert 200 < numbers[0] <= 250
     at_end = "log => log.scrollTop + log.clientHeight >= log.scrollHeight - 2"
-    lab.page.wait_for_function(at_end, arg=log.element_handle())
+    lab.until(at_end, log.element_handle())
 
     (server.root / "part-14").touch()
     log.get_by_text("the newest").wait_for()
-    lab.page.wait_for_function(at_end, arg=log.element_handle())
+    lab.until(at_end, log.element_handle())
     assert log.locator(".ddp-past").count() > 10, "and these are not laid out again"
 
     wanted = f"line {numbers[51]}"
     output.get_by_label("Find in the output").fill(wanted)
     output.get_by_label("Find in the output").press("Enter")
     found = log.get_by_text(wanted, exact=True).element_handle()
-    lab.page.wait_for_function(
+    lab.until(
         """line => {
             const [a, b] = [line, line.closest(".ddp-log")].map(n => n.getBoundingClientRect());
             return a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
         }""",
-        arg=found,
+        found,
     )
     (server.root / "long").touch()
     lab.wait_for_end()

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from tests.browser import jupyter
 from tests.scripted_run import HOSTILE
 
 pytestmark = [pytest.mark.browser, pytest.mark.workers]
@@ -69,31 +68,27 @@ print(hostile)
 """.lstrip()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
-        yield running
-
-
 def go(server, name):
     """Let the training go on that waits for this file."""
     (server.root / name).touch()
 
 
+CELLS = {
+    "define": f"{DEFINE}\nimport sys\nhostile = {HOSTILE!r}\n%config DdpMagic.standby = False",
+    "lab": TRAIN.replace("GO", "reload"),
+    "fail": FAIL,
+    "show": SHOW,
+    "seven": TRAIN.replace("GO", "never"),
+    "check": CHECK,
+}
+AT = {name: at for at, name in enumerate(CELLS)}
+
+
 @pytest.fixture(scope="module")
 def lab(server):
     """One page of JupyterLab."""
-    notebook = server.open(
-        [
-            DEFINE + f"\nimport sys\nhostile = {HOSTILE!r}",
-            TRAIN.replace("GO", "never"),
-            CHECK,
-            FAIL,
-            TRAIN.replace("GO", "reload"),
-            SHOW,
-        ]
-    )
-    notebook.run(0)
+    notebook = server.open(list(CELLS.values()))
+    notebook.run(AT["define"])
     yield notebook
     notebook.close()
 
@@ -121,29 +116,38 @@ def kept(notebook, index):
     return bundles[0]["text/plain"]
 
 
-def test_a_training_is_live_and_stop_brings_back_what_it_has(lab):
-    output = lab.run(1, wait=False)
+def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_live_and_then_its_end(lab, server):
+    output = lab.run(AT["lab"], wait=False)
     panel = output.locator(".ddp-magic")
     live(panel)
     assert not lab.ended()
     panel.get_by_role("tab", name="rank 1").click()
     panel.get_by_text("epoch 1: loss of rank 1").wait_for()
+    record = output.locator(".jp-RenderedHTML").first
+    record.locator("pre", has_text="epochs:  33%|").first.wait_for(state="attached")
+    saved = lab.save().cells[AT["lab"]]
+    assert "epoch 1: loss of rank 0" in saved.outputs[0].data["text/plain"]
 
-    panel.get_by_role("button", name="Stop").click()
-    lab.wait_for_end()
-    output.locator(".jp-RenderedHTML").get_by_text("stopped", exact=True).wait_for()
-    panel.wait_for(state="detached")
-    assert output.get_by_text("The run was stopped: interrupted.").count() == 1
-    record = kept(lab, 1)
-    assert record.startswith("%%ddp run-1 stopped in ")
-    assert "keeping what there is" in record
-    assert "in the notebook: history\nin the notebook: model" in record
-    assert "(2, 'Linear')" in lab.run(2).inner_text()
+    lab.reload()
+    record.get_by_text("epoch 1: loss of rank 0").wait_for()
+    assert record.get_by_text("running", exact=True).is_visible()
+    panel.get_by_text("epoch 1: loss of rank 0").wait_for()  # of before the page was loaded
+    panel.locator(".ddp-live", has_text="epochs:  33%|").wait_for()
+    assert panel.count() == 1
+    assert not record.is_visible()
+    assert not output.get_by_text("Loading widget").is_visible()
+    go(server, "reload")
+    # once the kernel is idle the page draws its own panel again, and that has the record put there
+    record.get_by_text("succeeded", exact=True).wait_for()
+    record.get_by_text("epoch 2: loss of rank 0").wait_for()
+    panel.first.wait_for(state="detached")
+    assert kept(lab, AT["lab"]).startswith("%%ddp run-")
+    assert "(3, 'Linear')" in lab.run(AT["check"]).inner_text()
     assert lab.problems == []
 
 
 def test_a_failure_is_told_once_and_what_it_says_is_only_text(lab):
-    output = lab.run(3, wait=False)
+    output = lab.run(AT["fail"], wait=False)
     panel = output.locator(".ddp-magic")
     panel.locator(".ddp-override", has_text="tag=").wait_for()
     harmless(lab, panel)
@@ -158,7 +162,7 @@ def test_a_failure_is_told_once_and_what_it_says_is_only_text(lab):
     assert "Rank 1 of 2 failed: <img src=x onerror='window.pwned=8'>: <script>" in text
     assert 'File "Cell In[4]", line 7, in check' in text
     harmless(lab, output)
-    kept(lab, 3)
+    kept(lab, AT["fail"])
 
 
 def harmless(notebook, area):
@@ -174,7 +178,7 @@ def harmless(notebook, area):
 
 
 def test_show_is_a_table_and_a_folded_module_and_only_text(lab):
-    output = lab.run(5)
+    output = lab.run(AT["show"])
     module = output.locator("pre")
     assert output.locator("th").all_inner_texts() == ["name", "how", "from", "what"]
     row = output.locator("tr", has=lab.page.get_by_text("Trainer", exact=True))
@@ -191,52 +195,33 @@ def test_show_is_a_table_and_a_folded_module_and_only_text(lab):
     )
     assert keyword != rest
     harmless(lab, output)
-    assert kept(lab, 5).startswith("%%ddp --show Cell In[")
+    assert kept(lab, AT["show"]).startswith("%%ddp --show Cell In[")
 
 
-def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_live_and_then_its_end(lab, server):
-    output = lab.run(4, wait=False)
-    live(output.locator(".ddp-magic"))
-    record = output.locator(".jp-RenderedHTML").first
-    record.locator("pre", has_text="epochs:  33%|").first.wait_for(state="attached")
-    assert "epoch 1: loss of rank 0" in lab.save().cells[4].outputs[0].data["text/plain"]
-
-    lab.page.reload()
-    record.get_by_text("epoch 1: loss of rank 0").wait_for()
-    assert record.get_by_text("running", exact=True).is_visible()
-    panel = output.locator(".ddp-magic")
-    panel.get_by_text("epoch 1: loss of rank 0").wait_for()  # of before the page was loaded
-    panel.locator(".ddp-live", has_text="epochs:  33%|").wait_for()
-    assert panel.count() == 1
-    assert not record.is_visible()
-    assert not output.get_by_text("Loading widget").is_visible()
-    go(server, "reload")
-    # once the kernel is idle the page draws its own panel again, and that has the record put there
-    record.get_by_text("succeeded", exact=True).wait_for()
+def test_notebook_7_shows_a_record_that_was_saved_and_a_run_and_stop_brings_back_what_it_has(
+    lab, server
+):
+    lab.save()
+    notebook = server.open(lab.path, app="notebook")  # another page of the same kernel
+    record = notebook.output(AT["lab"]).locator(".jp-RenderedHTML").first
     record.get_by_text("epoch 2: loss of rank 0").wait_for()
-    panel.first.wait_for(state="detached")
-    assert kept(lab, 4).startswith("%%ddp run-")
-    assert lab.problems == []
+    assert "in the notebook: history · model" in record.inner_text()
+    assert notebook.page.locator(".ddp-magic").count() == 0
 
-
-def test_notebook_7_shows_a_run_and_its_record_also_when_it_is_reloaded(server):
-    notebook = server.open([DEFINE, TRAIN.replace("GO", "seven"), CHECK], app="notebook")
-    notebook.run(0)
-    output = notebook.run(1, wait=False)
+    notebook.wait_for_kernel()
+    output = notebook.run(AT["seven"], wait=False)
     panel = output.locator(".ddp-magic")
     live(panel)
     assert not notebook.ended()
-    go(server, "seven")
+    panel.get_by_role("button", name="Stop").click()
     notebook.wait_for_end()
-    output.locator(".jp-RenderedHTML").get_by_text("succeeded", exact=True).wait_for()
+    output.locator(".jp-RenderedHTML").get_by_text("stopped", exact=True).wait_for()
     panel.wait_for(state="detached")
-    assert "(3, 'Linear')" in notebook.run(2).inner_text()
-    assert kept(notebook, 1).startswith("%%ddp run-1 succeeded in ")
-
-    notebook.page.reload()
-    record = output.locator(".jp-RenderedHTML").first
-    record.get_by_text("epoch 2: loss of rank 0").wait_for()
-    assert "in the notebook: history · model" in record.inner_text()
-    assert panel.count() == 0
+    assert output.get_by_text("The run was stopped: interrupted.").count() == 1
+    text = kept(notebook, AT["seven"])
+    assert re.match(r"%%ddp run-\d+ stopped in ", text)
+    assert "keeping what there is" in text
+    assert "in the notebook: history\nin the notebook: model" in text
+    assert "(2, 'Linear')" in notebook.run(AT["check"]).inner_text()
     assert notebook.problems == []
-    notebook.close()
+    notebook.close(shutdown=False)

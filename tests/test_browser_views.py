@@ -29,22 +29,27 @@ play([
 STOP = """
 play([started(shown=(0, 1)), out("from zero\\n"), out("from one\\n", 1), Until("never")])
 """
+DEAF = "import ddp_magic.shell\nheard, ddp_magic.shell.hear = ddp_magic.shell.hear, lambda *_: None"
+HEARING = "ddp_magic.shell.hear = heard"
 FLOOD = """
 play([*flood(0), StateChanged(time=0.0, state=RunState.RUNNING), Until("{go}"), *flood({lines})])
 """
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with jupyter(tmp_path_factory.mktemp("jupyter")) as running:
-        yield running
+def lab(server):
+    """One page of JupyterLab with a notebook that each test takes a cell of."""
+    cells = [LIVE.format(go="live"), STOP, DEAF, HEARING, FLOOD.format(go="flood", lines=100_000)]
+    notebook = server.open([PREPARE, *cells])
+    notebook.run(0)
+    yield notebook
+    notebook.close()
 
 
 @pytest.fixture(scope="module")
-def lab(server):
-    """One page of JupyterLab with a notebook that each test takes a cell of."""
-    cells = [LIVE.format(go="live"), STOP, FLOOD.format(go="flood", lines=100_000)]
-    notebook = server.open([PREPARE, *cells])
+def seven(server):
+    """Likewise of Notebook 7."""
+    notebook = server.open([PREPARE, LIVE.format(go="never"), STOP, DEAF, HEARING], app="notebook")
     notebook.run(0)
     yield notebook
     notebook.close()
@@ -72,10 +77,8 @@ def test_output_is_live_while_the_cell_blocks_and_the_record_takes_its_place(lab
     assert not record.is_visible(), "and a live panel hides it"
 
     first = panel.locator(".ddp-elapsed").inner_text()
-    lab.page.wait_for_function(
-        "([node, first]) => node.textContent !== first",
-        arg=[panel.locator(".ddp-elapsed").element_handle(), first],
-    )
+    elapsed = panel.locator(".ddp-elapsed").element_handle()
+    lab.until("([node, first]) => node.textContent !== first", [elapsed, first])
     saved = lab.save()
     assert (
         saved.cells[1]
@@ -123,13 +126,13 @@ def test_stop_reaches_a_blocking_cell_by_message_and_kill_follows_by_keyboard(la
 
 
 def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
-    output = lab.run(3, wait=False)
+    output = lab.run(5, wait=False)
     panel = output.locator(".ddp-magic")
     panel.get_by_text("running").wait_for()
     lab.page.evaluate("""() => {
         let last = performance.now();
         window.stall = 0;
-        setInterval(() => {
+        window.watch = setInterval(() => {
             window.stall = Math.max(window.stall, performance.now() - last);
             last = performance.now();
         }, 20);
@@ -141,24 +144,22 @@ def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
     log = panel.locator(".ddp-log").element_handle()
     last = log.evaluate("log => { log.scrollTop = 0; return log.textContent.slice(-99); }")
     arrived = "([log, last]) => log.textContent.slice(-99) !== last"
-    lab.page.wait_for_function(arrived, arg=[log, last])
+    lab.until(arrived, [log, last])
     assert log.evaluate("log => log.scrollTop") == 0, "who reads above is not torn away"
     lab.wait_for_end()
 
-    assert lab.page.evaluate("window.stall") < 1500
+    assert lab.page.evaluate("clearInterval(window.watch), window.stall") < 1500
     assert lab.traffic.bytes - before < 5_000_000, "of 14 MB that were printed"
     assert "of 100,000 lines" in output.locator(".jp-RenderedHTML summary").first.inner_text()
 
 
-def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(server):
+def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(seven):
     # JupyterLab in test_browser_kernels.py
-    notebook = server.open([PREPARE, LIVE.format(go="never")], app="notebook")
-    notebook.run(0)
-    output = notebook.run(1, wait=False)
+    output = seven.run(1, wait=False)
     panel = output.locator(".ddp-magic")
     panel.locator(".ddp-body", has_text="rank 0 is ready").wait_for()
-    notebook.save()
-    notebook.page.reload()
+    seven.save()
+    seven.reload()
     panel.locator(".ddp-body", has_text="rank 0 is ready").wait_for()
     panel.locator(".ddp-live", has_text="step 4/9").wait_for()
     assert not output.get_by_text("Loading widget").is_visible()
@@ -168,18 +169,16 @@ def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(server
     while not panel.locator(".ddp-state", has_text="stopped").count():  # deaf for a moment
         for button in kill.element_handles():
             button.evaluate("button => button.click()")
-        notebook.page.wait_for_timeout(200)
-    assert notebook.problems == []
-    notebook.close()
+        seven.page.wait_for_timeout(200)
+    assert seven.problems == []
 
 
-@pytest.mark.parametrize("app", ["lab", "notebook"])
-def test_where_no_message_reaches_the_run_stop_interrupts_the_kernel(server, app):
-    deaf = "\nimport ddp_magic.shell\nddp_magic.shell.hear = lambda *_: None"
-    notebook = server.open([PREPARE + deaf, STOP], app=app)
+@pytest.mark.parametrize("app", ["lab", "seven"])
+def test_where_no_message_reaches_the_run_stop_interrupts_the_kernel(request, app):
+    notebook = request.getfixturevalue(app)
     notebook.kernel("kernel.commsOverSubshells = 'disabled'")
-    notebook.run(0)
-    output = notebook.run(1, wait=False)
+    notebook.run(3)
+    output = notebook.run(2, wait=False)
     panel = output.locator(".ddp-magic")
     panel.get_by_role("button", name="Stop").click()
     panel.get_by_text("interrupted: 30 s to finish").wait_for()
@@ -191,8 +190,8 @@ def test_where_no_message_reaches_the_run_stop_interrupts_the_kernel(server, app
         notebook.page.wait_for_timeout(200)
 
     output.get_by_text("['interrupt', 'interrupt']").wait_for()
+    notebook.run(4)
     assert notebook.problems == []
-    notebook.close()
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("true", pytest.fail), ("", pytest.skip)])

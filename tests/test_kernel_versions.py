@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import kernels
-from tests.kernels import VERSIONS, VIEW, Front, Panel, kernel
+from tests.kernels import LIGHT, VERSIONS, VIEW, Front, Panel, kernel
 
 pytestmark = pytest.mark.kernel
 
@@ -88,6 +88,8 @@ def test_a_page_that_is_loaded_in_the_middle_gets_all_of_it_and_a_script_that_as
     assert "text/html" in record
     assert VIEW in live
     assert "-revive" in script["text/html"]
+    # the cell goes on meanwhile
+    front.until(lambda: "two" in str([m.get("ranks") for m in panel.got()]))
     panel.ask({"t": "hello"})
     front.until(lambda: any(m.get("answer") for m in panel.got()))
     answer = next(m for m in panel.got() if m.get("answer"))
@@ -157,7 +159,7 @@ finally:
 """
     with kernel(version) as made:
         front = Front(made)
-        front.run("%load_ext ddp_magic\nimport ddp_magic.origin as o; o._BEAT = 0.1")
+        front.run(f"{LIGHT}import ddp_magic.origin as o; o._BEAT = 0.1")
         request = front.run(cell)
         front.until((tmp_path / "began").exists)
         later = front.run("print('later')")

@@ -12,16 +12,15 @@ import pytest
 from tests.kernels import LIGHT, kernel
 
 TRAINER = """
+import os
 import time
-import torch.distributed as dist
 from pathlib import Path
 from tqdm import tqdm
 
 def train(directory, stubborn=False):
-    dist.init_process_group()
     for step in (bar := tqdm(range(4), desc="steps", mininterval=0)):
         if step == 2:
-            (Path(directory) / f"ready{dist.get_rank()}").touch()
+            (Path(directory) / f"ready{os.environ['RANK']}").touch()
             try:
                 while not (Path(directory) / "go").exists():
                     time.sleep(0.02)
@@ -81,6 +80,7 @@ def terminal(tmp_path, request):
 
 
 @pytest.mark.workers
+@pytest.mark.parametrize("terminal", [LIGHT.strip()], indirect=True, ids=["light"])
 def test_a_bar_is_live_and_control_c_stops_in_two_stages(terminal, tmp_path):
     terminal.run(TRAINER)
     terminal.find("In [3]:")

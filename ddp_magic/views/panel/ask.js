@@ -11,7 +11,9 @@ function ask(model, content) {
       return;
     } catch {} // a kernel that is dead
   }
-  model.send(content);
+  try {
+    model.send(content);
+  } catch {} // nobody is there: the kernel is dead, or the notebook was closed
 }
 
 function request(type, session, content) {
