@@ -85,7 +85,7 @@ def advise(
     if len(same) == size:
         return ""
     if cause.absent is not None and cause.rank:
-        return _about_absent(cause, same, came_through=ending.announced.get(0) == 0)
+        return _about_absent(cause, same, ending)
     if _TORN.search(cause.line) and "load" in cause.source:
         saved = _saved(run, size, ending.attempt)
         return _about_torn(cause.rank, [s for s in saved if s[0] != cause.rank])
@@ -109,19 +109,19 @@ def about_early(cause: Failure, early: Sequence[int]) -> str:
     return f"{said}, which not all ranks came to: it stands under {cause.under}. {remedy}"
 
 
-def _about_absent(cause: Failure, same: Collection[int], *, came_through: bool) -> str:
+def _about_absent(cause: Failure, same: Collection[int], ending: Ending) -> str:
     if 0 in same:
         return ""
+    came_through = ending.announced.get(0) == 0
     where = ranks(sorted(same))
     what = f"`{cause.absent}` is None there" if cause.absent else "something is None there"
     done = "ran the cell to its end" if came_through else "did not fail here"
-    said = (
-        f"Rank 0 {done}: only {where} failed, since {what}. "
-        "What trains on all ranks often gives its result to rank 0 alone. "
-        f"Use it under {_ONE}; with --trainer the whole cell below runs in rank 0 only."
-    )
-    here = "\nThe training is not lost: what rank 0 bound is here, by -o or %ddp_output."
-    return said + here if came_through else said
+    said = [f"Rank 0 {done}: only {where} failed, since {what}."]
+    if ending.grouped is not False:
+        said.append("What trains on all ranks often gives its result to rank 0 alone.")
+    said.append(f"Use it under {_ONE}; with --trainer the whole cell below runs in rank 0 only.")
+    here = "\nNothing that rank 0 bound is lost: it is here, by -o or %ddp_output."
+    return " ".join(said) + (here if came_through else "")
 
 
 def _about_file(cause: Failure, run: RunDir) -> str:

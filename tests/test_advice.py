@@ -54,9 +54,12 @@ def failed(run: RunDir, rank: int, error: BaseException, *, kind: int = OWN) -> 
     errors.record(run, error, rank=rank, attempt=0, source_map=source_map, kind=errors.Kind(kind))
 
 
-def told(run: RunDir, size: int = 2, **announced: int | None) -> str:
+def told(
+    run: RunDir, size: int = 2, *, grouped: bool | None = True, **announced: int | None
+) -> str:
     """Return what is said besides the traceback."""
     ending = Ending()
+    ending.grouped = grouped
     ending.agent = 1
     ending.announced = {int(rank[1:]): code for rank, code in announced.items()}
     _, text = explain(run, ending, size, oom_kills_before=0, held_by_kernel=str)
@@ -72,8 +75,16 @@ def test_a_result_that_rank_0_alone_has_is_no_failed_training(run: RunDir):
         "Rank 0 ran the cell to its end: only rank 1 failed, since `results` is None there. "
         "What trains on all ranks often gives its result to rank 0 alone. "
         f"Use it under {ONE}; with --trainer the whole cell below runs in rank 0 only.\n"
-        "The training is not lost: what rank 0 bound is here, by -o or %ddp_output."
+        "Nothing that rank 0 bound is lost: it is here, by -o or %ddp_output."
     )
+
+
+def test_ranks_that_never_met_have_not_trained_together(run: RunDir):
+    failed(run, 1, raised("best = results.box.map", results=None), kind=UNFINISHED)
+    text = told(run, grouped=False, r0=0, r1=1)
+
+    assert "Rank 0 ran the cell to its end: only rank 1 failed, since `results` is None" in text
+    assert "train" not in text.replace("--trainer", "")
 
 
 def test_what_is_not_known_of_rank_0_is_not_said(run: RunDir):
@@ -83,7 +94,7 @@ def test_what_is_not_known_of_rank_0_is_not_said(run: RunDir):
     text = told(run, 4, r0=143, r1=1, r2=1, r3=1)
 
     assert "Rank 0 did not fail here: only ranks 1, 2 and 3 failed, since something is" in text
-    assert "not lost" not in text
+    assert "is lost" not in text
 
 
 def test_an_error_that_rank_0_has_too_is_one_of_the_program(run: RunDir):
