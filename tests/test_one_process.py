@@ -407,12 +407,63 @@ def test_a_strategy_goes_to_ranks_as_it_is(kernel: KernelSide, fakes: None):
 def test_a_ranks_part_of_the_data_comes_back_as_all_of_it(kernel: KernelSide, fakes: None):
     kernel.cells(
         "from accelerate.data_loader import BatchSamplerShard",
+        "from torch.utils.data import DistributedSampler",
     )
 
-    part = kernel.rank(
-        "part = BatchSamplerShard(); part.num_processes, part.process_index = 2, 1\npart"
+    part, sampler = kernel.rank(
+        "part = BatchSamplerShard(); part.num_processes, part.process_index = 2, 1\n"
+        "part, DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False)"
     ).value
     assert (part.num_processes, part.process_index) == (1, 0)
+    assert list(sampler) == list(range(5))
+    assert len(sampler) == 5
+
+
+SAMPLERS = {
+    "of as many": ("DistributedSampler(data, num_replicas=2, rank=0)", 2),
+    "of one": ("DistributedSampler(data, num_replicas=1, rank=0)", 2),
+    "in a loader": ("DataLoader(data, sampler=DistributedSampler(data, 2, 0)).sampler", 2),
+    "in a loader's batches": (
+        "DataLoader(data, 2, sampler=DistributedSampler(data, 2, 0)).batch_sampler.sampler",
+        2,
+    ),
+    "with its settings": (
+        "DistributedSampler(data, 2, 0, shuffle=False, seed=3, drop_last=True)",
+        2,
+    ),
+    "of the notebook, made by torch": ("Plain(data, num_replicas=2, rank=0)", 2),
+    "of another number": ("DistributedSampler(data, num_replicas=5, rank=0)", 5),
+    "of the notebook, with more": ("Own(data, num_replicas=2, rank=0)", 0),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_for_one_rank_is_made_anew_for_each(
+    kernel: KernelSide, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    made, size = SAMPLERS[name]
+    kernel.cells(
+        "from torch.utils.data import DataLoader, DistributedSampler",
+        "class Plain(DistributedSampler):\n    mine = 1",
+        "class Own(DistributedSampler):\n"
+        "    def __init__(self, *args, **named):\n"
+        "        super().__init__(*args, **named)\n"
+        "        self.first = self.rank",
+        f"data = list(range(11))\nsampler = {made}\nsampler.set_epoch(7)",
+    )
+    monkeypatch.setenv("RANK", "1")
+
+    body = "{n: v for n, v in vars(sampler).items() if n != 'dataset'}, list(sampler)"
+    own, order = as_rank(kernel, monkeypatch, body)
+    there = kernel.space["sampler"]
+    if size == 2:
+        told = {name: getattr(there, name) for name in ("shuffle", "seed", "drop_last")}
+        expected = type(there)(there.dataset, num_replicas=2, rank=1, **told)
+        expected.set_epoch(7)
+    else:
+        expected = there
+    assert order == list(expected)
+    assert own == {n: v for n, v in vars(expected).items() if n != "dataset"}
 
 
 def test_the_state_of_a_rank_comes_back_as_that_of_one_process(kernel: KernelSide, fakes: None):

@@ -158,14 +158,30 @@ def test_an_ordinary_loader_model_and_class_are_not_said():
     assert said(values) == []
 
 
-def test_a_distributed_sampler_in_a_loader_is_found():
+class OwnSampler(torch.utils.data.DistributedSampler[int]):
+    """It may have computed anything for its rank."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.first = self.rank
+
+
+@pytest.mark.parametrize(
+    ("make", "parts", "told"),
+    [
+        (torch.utils.data.DistributedSampler, 4, "; each rank gets it for its own part of"),
+        (torch.utils.data.DistributedSampler, 1, "; each rank gets it for its own part of"),
+        (torch.utils.data.DistributedSampler, 2, " for rank 0 of 2, so all 4 ranks would read"),
+        (OwnSampler, 4, " for rank 0 of 4, so all 4 ranks would read"),
+    ],
+)
+def test_a_distributed_sampler_in_a_loader_is_found(make: Any, parts: int, told: str):
     data = torch.utils.data.TensorDataset(torch.zeros(4, 1))
-    sampler = torch.utils.data.DistributedSampler(data, num_replicas=2, rank=0)
-    loader = torch.utils.data.DataLoader(data, sampler=sampler)
+    loader = torch.utils.data.DataLoader(data, sampler=make(data, parts, 0))
 
     (sentence,) = said({"loader": loader, "s": 1})
 
-    assert sentence.startswith("loader.sampler was made in this kernel for rank 0 of 2, so all 4")
+    assert sentence.startswith(f"loader.sampler was made in this kernel{told}")
 
 
 @pytest.mark.parametrize(

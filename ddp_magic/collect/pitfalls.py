@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.collect.one_gpu import lines_naming_one, named_one, places
 from ddp_magic.pickling.one_process import may_be_refused, type_names
 from ddp_magic.pickling.per_rank import ARGUMENTS
+from ddp_magic.pickling.samplers import is_remade
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -115,6 +116,10 @@ def _said(path: str, obj: Any, ranks: int) -> str:
     own = _attributes(obj)
     rank, size = own.get("rank"), own.get("num_replicas")
     if "Sampler" in type(obj).__name__ and type(rank) is int and type(size) is int:
+        if is_remade(obj, ranks):
+            return (
+                f"{path} was made in this kernel; each rank gets it for its own part of the data."
+            )
         return (
             f"{path} was made in this kernel for rank {rank} of {size}, so all {ranks} ranks would "
             "read the same part of the data. Make it inside the %%ddp cell."

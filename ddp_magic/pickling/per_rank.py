@@ -15,6 +15,7 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from ddp_magic.pickling import samplers
 from ddp_magic.pickling.one_process import type_names
 from ddp_magic.pickling.refusals import CannotTravel
 from ddp_magic.pickling.strategies import STRATEGIES, alone
@@ -89,6 +90,8 @@ def plan(kind: type, usual: Plan, *, to_kernel: bool) -> Plan:
         left |= _OF_THE_PROCESS.get(name, {}) | one_way.get(name, {})
     if to_kernel and (packages := [STRATEGIES[name] for name in names if name in STRATEGIES]):
         return lambda obj: alone(obj, packages[0]) or usual(obj)
+    if samplers.SAMPLER in names:
+        return (samplers.to_kernel if to_kernel else samplers.to_ranks)(usual)
     if ARGUMENTS in names:
         return lambda obj: _arguments(obj, usual, left, to_kernel=to_kernel)
 
