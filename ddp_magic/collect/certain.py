@@ -15,6 +15,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ddp_magic.collect.code import facts
+from ddp_magic.collect.framework_calls import FrameworkCalls
 from ddp_magic.errors import CollectError
 from ddp_magic.line.callees import Callees
 from ddp_magic.line.calls import Call
@@ -70,9 +71,10 @@ def _sure_reads(body: Body, texts: Texts, space: Space) -> dict[str, str]:
     for func in body.called:
         if func.__name__ == "<lambda>":  # one expression, and so taken as a whole
             found.update(dict.fromkeys(facts(func.__code__).reads, "a lambda"))
-    waiting = [*body.called, *_called(body.tree, own, space, None)]
-    while waiting:
-        func = waiting.pop()
+    library = FrameworkCalls()
+    waiting = [*body.called, *_called(body.tree, own, space, None, library)]
+    while waiting or (library.trains and library.functions):
+        func = (waiting or library.functions).pop()
         made = texts.definition(func.__code__) if func.__globals__ is space else None
         if made is None or func.__code__ in seen or func.__code__.co_flags & _NOT_YET:
             continue
@@ -85,17 +87,23 @@ def _sure_reads(body: Body, texts: Texts, space: Space) -> dict[str, str]:
                     found.setdefault(name, func.__qualname__)
                 case _:
                     pass
-        waiting.extend(_called(ast.Module(node.body, []), local, space, _owner(func, space)))
+        inner = ast.Module(node.body, [])
+        waiting.extend(_called(inner, local, space, _owner(func, space), library))
     return {name: reader for name, reader in found.items() if name not in own}
 
 
 def _called(
-    tree: ast.Module, own: Collection[str], space: Space, owner: tuple[str, type] | None
+    tree: ast.Module,
+    own: Collection[str],
+    space: Space,
+    owner: tuple[str, type] | None,
+    library: FrameworkCalls,
 ) -> Iterator[FunctionType]:
-    """Yield the functions of the notebook that code is sure to call."""
+    """Yield the functions of the notebook that code is sure to call; note what it passes on."""
     callees = Callees(tree=tree, user_ns=space, own=own, owner=owner)
     for part in _sure(tree.body):
         if isinstance(part, ast.Call):
+            library.see(part, callees)
             live = callees.live(Call(number=0, node=part, path="", local=frozenset()))
             yield from _functions(live)
 

@@ -52,9 +52,8 @@ def settle(made: Any, told: tuple[Any, Any]) -> None:
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if not is_remade(made, size):
         return
-    epoch = made.epoch
-    type(made).__init__(
-        made,
+    epoch, make_again = made.epoch, made.__init__
+    make_again(
         made.dataset,
         num_replicas=size,
         rank=int(os.environ.get("RANK", "0")),
