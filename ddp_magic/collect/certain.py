@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ddp_magic.collect.emit import Emitter
     from ddp_magic.collect.texts import Texts
 
-__all__ = ["refuse"]
+__all__ = ["refuse", "sure"]
 
 Space: TypeAlias = "dict[str, Any]"
 _WAYS_OUT = (ast.Return, ast.Raise, ast.Break, ast.Continue)
@@ -81,7 +81,7 @@ def _sure_reads(body: Body, texts: Texts, space: Space) -> dict[str, str]:
         code, node = func.__code__, made[1]
         seen.add(code)
         local = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
-        for part in _sure(node.body):
+        for part in sure(node.body):
             match part:
                 case ast.Name(id=name, ctx=ast.Load()) if name in space and name not in local:
                     found.setdefault(name, func.__qualname__)
@@ -101,7 +101,7 @@ def _called(
 ) -> Iterator[FunctionType]:
     """Yield the functions of the notebook that code is sure to call; note what it passes on."""
     callees = Callees(tree=tree, user_ns=space, own=own, owner=owner)
-    for part in _sure(tree.body):
+    for part in sure(tree.body):
         if isinstance(part, ast.Call):
             library.see(part, callees)
             live = callees.live(Call(number=0, node=part, path="", local=frozenset()))
@@ -129,7 +129,7 @@ def _owner(func: FunctionType, space: Space) -> tuple[str, type] | None:
     return (func.__code__.co_varnames[0], cls) if func.__code__.co_argcount else None
 
 
-def _sure(statements: Iterable[ast.stmt]) -> Iterator[ast.expr]:
+def sure(statements: Iterable[ast.stmt]) -> Iterator[ast.expr]:
     """Yield the expressions that are evaluated whenever the statements run to their end."""
     for statement in statements:
         yield from _of_statement(statement)
@@ -146,13 +146,13 @@ def _of_statement(statement: ast.stmt) -> Iterator[ast.expr]:
             for manager in managers:
                 yield from _of(manager)
             if not any("suppress" in ast.unparse(manager) for manager in managers):
-                yield from _sure(statement.body)
+                yield from sure(statement.body)
         case ast.Try() | ast.TryStar():
-            yield from _sure([] if statement.handlers else statement.body)
-            yield from _sure(statement.finalbody)
+            yield from sure([] if statement.handlers else statement.body)
+            yield from sure(statement.finalbody)
         case _ if isinstance(statement, _LOOPS):
             yield from _of(statement.test if isinstance(statement, ast.While) else statement.iter)
-            yield from _sure(statement.body)
+            yield from sure(statement.body)
         case _ if isinstance(statement, _SKIPPED):
             return
         case _:

@@ -15,6 +15,7 @@ from collections import deque
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.collect.one_file import written_by_all
 from ddp_magic.collect.one_gpu import lines_naming_one, named_one, places
 from ddp_magic.pickling.one_process import may_be_refused, type_names
 from ddp_magic.pickling.per_rank import ARGUMENTS
@@ -104,7 +105,10 @@ def look(
     lines = [line for numbered in definitions.texts.values() for line in numbered.values()]
     names = _WORD.findall("".join(lines))
     found_in = [own, *places(definitions, cells)]
-    return pitfalls(values, found_in, names, ranks=ranks, gpus=gpus)
+    found = pitfalls(values, found_in, names, ranks=ranks, gpus=gpus)
+    if ranks > 1 and not definitions.cell.head:  # below --trainer's, rank 0 is alone
+        found += written_by_all(reached.tree, space, definitions.cell.label)
+    return found
 
 
 def _said(path: str, obj: Any, ranks: int) -> str:
