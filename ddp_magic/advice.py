@@ -23,10 +23,28 @@ if TYPE_CHECKING:
 
     _Saved = tuple[int, tuple[str, str, int]]  # rank; path, cell, line
 
-__all__ = ["advise", "saved_by_several"]
+__all__ = ["about_early", "advise", "saved_by_several"]
 
 _ONE = '`if int(os.environ["RANK"]) == 0:`'
 _MEET = "Let the ranks meet in between: torch.distributed.barrier()."
+_COLLECTIVES = "All ranks must call the same collectives: "
+_EVEN = (
+    f"{_COLLECTIVES}give them equally many batches (DistributedSampler, or `with model.join():`), "
+    "and call none in one rank only."
+)
+_OUTSIDE = {
+    "": f"{_COLLECTIVES}call this one in every rank.",
+    "DistributedDataParallel": (
+        "Calling a DistributedDataParallel model is one. Call it in every rank, or there the model "
+        "inside, which meets nobody: model.module(...)."
+    ),
+    "Ultralytics": (
+        "Ultralytics meets the other ranks in it. Call it in the notebook after the run, for which "
+        "-o brings the model, or name what trains with --trainer: the cell below then runs in rank "
+        "0 only, when the process group is gone."
+    ),
+}
+"""What to do about a collective of one rank, by whose call it was."""
 _OWN = 1  # the highest kind of an error of the program's own
 _TICK = 0.05
 """By how much a file system's clock may be behind."""
@@ -67,26 +85,43 @@ def advise(
     if len(same) == size:
         return ""
     if cause.absent is not None and cause.rank:
-        return _about_absent(cause, same, came_through=ending.announced.get(0) == 0)
+        return _about_absent(cause, same, ending)
     if _TORN.search(cause.line) and "load" in cause.source:
         saved = _saved(run, size, ending.attempt)
         return _about_torn(cause.rank, [s for s in saved if s[0] != cause.rank])
     return _about_file(cause, run)
 
 
-def _about_absent(cause: Failure, same: Collection[int], *, came_through: bool) -> str:
+def about_early(cause: Failure, early: Sequence[int]) -> str:
+    """Explain a collective that failed although no other rank has.
+
+    Args:
+        cause: The failure.
+        early: The ranks that had come through.
+    """
+    said = (
+        f"{ranks(early).capitalize()} had reached the end of the cell while rank {cause.rank} was "
+        "still in this collective"
+    )
+    if not cause.under:
+        return f"{said}. {_EVEN}"
+    remedy = _OUTSIDE.get(cause.meeting, _OUTSIDE[""])
+    return f"{said}, which not all ranks came to: it stands under {cause.under}. {remedy}"
+
+
+def _about_absent(cause: Failure, same: Collection[int], ending: Ending) -> str:
     if 0 in same:
         return ""
+    came_through = ending.announced.get(0) == 0
     where = ranks(sorted(same))
     what = f"`{cause.absent}` is None there" if cause.absent else "something is None there"
     done = "ran the cell to its end" if came_through else "did not fail here"
-    said = (
-        f"Rank 0 {done}: only {where} failed, since {what}. "
-        "What trains on all ranks often gives its result to rank 0 alone. "
-        f"Use it under {_ONE}; with --trainer the whole cell below runs in rank 0 only."
-    )
-    here = "\nThe training is not lost: what rank 0 bound is here, by -o or %ddp_output."
-    return said + here if came_through else said
+    said = [f"Rank 0 {done}: only {where} failed, since {what}."]
+    if ending.grouped is not False:
+        said.append("What trains on all ranks often gives its result to rank 0 alone.")
+    said.append(f"Use it under {_ONE}; with --trainer the whole cell below runs in rank 0 only.")
+    here = "\nNothing that rank 0 bound is lost: it is here, by -o or %ddp_output."
+    return " ".join(said) + (here if came_through else "")
 
 
 def _about_file(cause: Failure, run: RunDir) -> str:

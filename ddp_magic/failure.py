@@ -45,6 +45,8 @@ class Failure:
         absent: The name that was None in it, empty where none has a name; None of any other error.
         file: The file that an error of the system is about.
         source: The notebook's line.
+        under: The ``if`` by which not all ranks got to it; empty where there is none.
+        meeting: What met other ranks there, where the line does not say so.
     """
 
     rank: int
@@ -55,6 +57,8 @@ class Failure:
     absent: str | None = None
     file: str = ""
     source: str = ""
+    under: str = ""
+    meeting: str = ""
 
 
 def explain(
@@ -92,7 +96,7 @@ def explain(
     if said := advice.advise(cause, failures, run, ending, world_size):
         paragraphs.append(said)
     if cause.kind == _LOST_PEER and early:
-        paragraphs.append(_about_early(cause.rank, early))
+        paragraphs.append(advice.about_early(cause, early))
     if others := _fold([f for f in failures if f is not cause], cause):
         paragraphs.append("\n".join(others))
     return cause, "\n\n".join(paragraphs)
@@ -115,6 +119,8 @@ def _recorded(run: RunDir, ending: Ending, rank: int) -> Failure | None:
             absent=told.get("absent"),
             file=told.get("file", ""),
             source=told.get("source", ""),
+            under=told.get("under", ""),
+            meeting=told.get("meeting", ""),
         )
     return None
 
@@ -160,16 +166,6 @@ def _about_held(held: str) -> str:
     return (
         f"{held[0].upper()}{held[1:]}. Free it with `del` and torch.cuda.empty_cache(), "
         "or use a smaller batch."
-    )
-
-
-def _about_early(rank: int, early: list[int]) -> str:
-    """Explain a collective that failed although no other rank has."""
-    who = f"Ranks {', '.join(map(str, early))}" if len(early) > 1 else f"Rank {early[0]}"
-    return (
-        f"{who} had reached the end of the cell while rank {rank} was still in this collective. "
-        "All ranks must call the same collectives: give them equally many batches "
-        "(DistributedSampler, or `with model.join():`), and call none in one rank only."
     )
 
 

@@ -16,6 +16,7 @@ from ddp_magic.rundir import RunDir
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors
 from ddp_magic.worker.absent import absent, wait_for_first
+from ddp_magic.worker.lone import condition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,9 +54,12 @@ def failed(run: RunDir, rank: int, error: BaseException, *, kind: int = OWN) -> 
     errors.record(run, error, rank=rank, attempt=0, source_map=source_map, kind=errors.Kind(kind))
 
 
-def told(run: RunDir, size: int = 2, **announced: int | None) -> str:
+def told(
+    run: RunDir, size: int = 2, *, grouped: bool | None = True, **announced: int | None
+) -> str:
     """Return what is said besides the traceback."""
     ending = Ending()
+    ending.grouped = grouped
     ending.agent = 1
     ending.announced = {int(rank[1:]): code for rank, code in announced.items()}
     _, text = explain(run, ending, size, oom_kills_before=0, held_by_kernel=str)
@@ -71,8 +75,16 @@ def test_a_result_that_rank_0_alone_has_is_no_failed_training(run: RunDir):
         "Rank 0 ran the cell to its end: only rank 1 failed, since `results` is None there. "
         "What trains on all ranks often gives its result to rank 0 alone. "
         f"Use it under {ONE}; with --trainer the whole cell below runs in rank 0 only.\n"
-        "The training is not lost: what rank 0 bound is here, by -o or %ddp_output."
+        "Nothing that rank 0 bound is lost: it is here, by -o or %ddp_output."
     )
+
+
+def test_ranks_that_never_met_have_not_trained_together(run: RunDir):
+    failed(run, 1, raised("best = results.box.map", results=None), kind=UNFINISHED)
+    text = told(run, grouped=False, r0=0, r1=1)
+
+    assert "Rank 0 ran the cell to its end: only rank 1 failed, since `results` is None" in text
+    assert "train" not in text.replace("--trainer", "")
 
 
 def test_what_is_not_known_of_rank_0_is_not_said(run: RunDir):
@@ -82,7 +94,7 @@ def test_what_is_not_known_of_rank_0_is_not_said(run: RunDir):
     text = told(run, 4, r0=143, r1=1, r2=1, r3=1)
 
     assert "Rank 0 did not fail here: only ranks 1, 2 and 3 failed, since something is" in text
-    assert "not lost" not in text
+    assert "is lost" not in text
 
 
 def test_an_error_that_rank_0_has_too_is_one_of_the_program(run: RunDir):
@@ -216,3 +228,80 @@ def test_a_file_that_several_ranks_saved_is_told_once(run: RunDir, tmp_path: Pat
         f"into each other's. Let one do it: {ONE}."
     )
     assert advice.saved_by_several(run, 4, 1) == []
+
+
+ALONE = {
+    "rank 0": ("if RANK == 0:\n    x = 1\n    val()", "`if RANK == 0:`"),
+    "what a launcher sets": (
+        'if int(os.environ["RANK"]) == 0:\n    val()',
+        '`if int(os.environ["RANK"]) == 0:`',
+    ),
+    "a function": ("def f():\n    val()\nif RANK == 0:\n    f()", "`if RANK == 0:`"),
+    "in a function": ("def f():\n    if RANK == 0:\n        val()\nf()", "`if RANK == 0:`"),
+    "the others": (
+        "if RANK:\n    pass\nelse:\n    val()",
+        "the `else` of `if RANK:`",
+    ),
+    "deeper": (
+        "if RANK == 0:\n    for _ in [1]:\n        if val:\n            val()",
+        "`if RANK == 0:`",
+    ),
+    "another condition": ("if val:\n    val()", ""),
+    "the condition itself": ("if RANK == 0 and val():\n    pass", ""),
+    "after it": ("if RANK == 0:\n    pass\nval()", ""),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_an_if_that_tells_ranks_apart_is_found_above_a_lone_collective(
+    name: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RANK", "0")
+    text, expected = ALONE[name]
+
+    def val():
+        raise RuntimeError("gloo: Connection closed by peer")
+
+    assert condition(raised(text, val=val, RANK=0, os=os)) == expected
+
+
+def lone(run: RunDir, text: str, **names: Any) -> str:
+    """Return what is said last where rank 0 failed in this after all others had ended."""
+    failed(run, 0, raised(text, RANK=0, **names), kind=LOST_PEER)
+    return told(run, 3, r0=1, r1=0, r2=0).split("\n\n")[-1]
+
+
+def library(module: str) -> Any:
+    """Return a function of this module whose collective has lost its peers."""
+    space: dict[str, Any] = {"__name__": module}
+    text = "def call():\n    raise RuntimeError('gloo: Connection closed by peer')"
+    exec(compile(text, f"{module}.py", "exec"), space)
+    return space["call"]
+
+
+def test_a_collective_of_rank_0_alone_is_told_with_its_condition(run: RunDir):
+    text = "if RANK == 0:\n    call()"
+
+    assert lone(run, text, call=library("torch.distributed")) == (
+        "Ranks 1 and 2 had reached the end of the cell while rank 0 was still in this collective, "
+        "which not all ranks came to: it stands under `if RANK == 0:`. All ranks must call the "
+        "same collectives: call this one in every rank."
+    )
+
+
+def test_a_call_that_meets_other_ranks_unseen_is_told_as_such(run: RunDir):
+    text = "if RANK == 0:\n    call()"
+
+    said = lone(run, text, call=library("ultralytics.engine.model"))
+    assert "Ultralytics meets the other ranks in it. Call it in the notebook after the" in said
+    said = lone(run, text, call=library("torch.nn.parallel.distributed"))
+    assert said.endswith("or there the model inside, which meets nobody: model.module(...).")
+
+
+def test_a_collective_that_stands_under_no_such_condition_is_one_batch_too_many(run: RunDir):
+    said = lone(run, "call()", call=library("torch.distributed"))
+
+    assert said.endswith(
+        "in this collective. All ranks must call the same collectives: give them equally many "
+        "batches (DistributedSampler, or `with model.join():`), and call none in one rank only."
+    )

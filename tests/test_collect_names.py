@@ -9,8 +9,10 @@ import textwrap
 import pytest
 
 from ddp_magic.collect import How
+from ddp_magic.collect.lines import started
 from ddp_magic.errors import CollectError
 from tests.kernel_side import KernelSide, kernel
+from tests.test_pitfalls import of_type
 
 __all__ = ["kernel"]
 
@@ -461,6 +463,71 @@ def test_what_a_function_is_sure_to_read_is_refused_beforehand(kernel: KernelSid
         kernel.gather(body)
         return
     with pytest.raises(CollectError, match=f"which no worker .* \\({_CALLS[body]}\\(\\) reads it"):
+        kernel.gather(body)
+
+
+_PASSED = {
+    "Trainer(callbacks=[told]).fit(net)": "Told.on_train_end",
+    "t = Trainer(callbacks=[Told()])\nt.fit(net)": "Told.on_train_end",
+    "t = Trainer(callbacks=[Told])\nt.fit(net)": "Told.on_train_end",
+    "t = Trainer(callbacks=both)\nt.fit(net)": "Told.on_train_end",
+    "t = Trainer()\nt.add_callback(told)\nt.train()": "Told.on_train_end",
+    "def run():\n    Trainer(callbacks=[told]).fit(net)\nrun()": None,
+    "go()": "Told.on_train_end",
+    "Trainer().fit(Net())": "Net.training_step",
+    "n = Net()\nTrainer().fit(n)": "Net.training_step",
+    "yolo.train()": "told_of_it",
+    "t = Trainer()\nt.add_callback('on_train_start', told_of_it)\nt.train()": "told_of_it",
+    f"trainer = make(); {started()}": "Told.on_train_end",
+    "t = Trainer(callbacks=[told])\nt.validate()": None,
+    "Trainer(callbacks=[other]).fit(net)": None,
+    "Trainer(callbacks=[mine]).fit(net)": None,
+    "if flag: Trainer(callbacks=[told]).fit(net)": None,
+    "Trainer(callbacks=[told] if flag else []).fit(net)": None,
+    "print(told)\nTrainer().fit(net)": None,
+    "t = Trainer()\nt.add_callback('on_predict_start', told_of_it)\nt.train()": None,
+    "t = Trainer()\nt.add_callback('on_train_start', told_of_it)\nt.val()": None,
+}
+"""What a body passes to a library, and the function that this is sure to call."""
+
+
+@pytest.mark.parametrize("body", _PASSED)
+def test_what_a_library_is_sure_to_make_a_function_read_is_refused_beforehand(
+    kernel: KernelSide, body: str
+):
+    names = {
+        "Callback": "transformers.trainer_callback.TrainerCallback",
+        "Module": "lightning.pytorch.core.module.LightningModule",
+        "Model": "ultralytics.engine.model.Model",
+    }
+    kernel.space.update({name: type(of_type(path)) for name, path in names.items()})
+    kernel.cells(
+        "rows, flag = (i for i in range(3)), False",
+        "class Told(Callback):\n"
+        "    def on_train_end(self): next(rows)\n"
+        "    def on_predict(self): pass\n"
+        "class Other(Callback):\n"
+        "    def on_evaluate(self): next(rows)\n"
+        "    def on_train_end(self):\n        if flag: next(rows)\n"
+        "class Mine:\n    def on_train_end(self): next(rows)\n"
+        "class Net(Module):\n    def training_step(self): next(rows)\n"
+        "class Trainer:\n"
+        "    def __init__(self, callbacks=()): pass\n"
+        "    def add_callback(self, *_): pass\n"
+        "    def fit(self, *_): pass\n"
+        "    validate = val = train = fit\n"
+        "def told_of_it(trainer): next(rows)\n"
+        "def make(): return Trainer(callbacks=[told])\n"
+        "def go(): make().fit()\n"
+        "told, other, mine, net = Told(), Other(), Mine(), object()\n"
+        "both, yolo = [other, told], Model()\n"
+        "yolo.callbacks = {'on_train_start': [told_of_it], 'on_predict_start': [print]}",
+    )
+
+    if _PASSED[body] is None:
+        kernel.gather(body)
+        return
+    with pytest.raises(CollectError, match=f"which no worker .* \\({_PASSED[body]}\\(\\) reads it"):
         kernel.gather(body)
 
 

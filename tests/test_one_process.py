@@ -197,6 +197,44 @@ FAKES = {
             def __getstate__(self):
                 return {**vars(self), "bar": None}
     """,
+    "lightning.pytorch.callbacks.progress.rich_progress": """
+        from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar
+        class MetricsTextColumn:
+            def __init__(self, trainer): self._trainer = trainer
+        class RichProgressBar(ProgressBar):
+            def begin(self, trainer):
+                self._trainer, self._metric_component = trainer, MetricsTextColumn(trainer)
+    """,
+    "lightning.pytorch.strategies.ddp": """
+        import os
+        class Strategy:
+            def __init__(self): self.model, self._launcher = None, None
+        class TorchElasticEnvironment:
+            def world_size(self): return int(os.environ["WORLD_SIZE"])
+        class DDPStrategy(Strategy):
+            def __init__(self, devices):
+                super().__init__()
+                self.cluster_environment = TorchElasticEnvironment()
+                self._parallel_devices, self._launcher = devices, "starts processes"
+            @property
+            def world_size(self): return self.cluster_environment.world_size()
+            @property
+            def root_device(self): return self._parallel_devices[int(os.environ["LOCAL_RANK"])]
+    """,
+    "lightning.pytorch.strategies.single_device": """
+        import torch
+        from lightning.pytorch.strategies.ddp import Strategy
+        class SingleDeviceStrategy(Strategy):
+            def __init__(self, device):
+                super().__init__()
+                self._root_device, self.world_size = torch.device(device), 1
+            @property
+            def root_device(self): return self._root_device
+    """,
+    "accelerate.data_loader": """
+        class BatchSamplerShard:
+            num_processes, process_index = 1, 0
+    """,
 }
 """As the real ones behave, as far as this is about."""
 
@@ -317,6 +355,115 @@ def test_what_lightning_gives_the_next_trainer_does_not_hold_the_last_one(
         *(None, 3, None, 4),
     )
     assert kernel.space["data"].trainer is trainer
+
+
+def test_a_progress_bar_that_rich_has_drawn_with_travels(kernel: KernelSide, fakes: None):
+    kernel.cells(
+        "from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBar",
+        "bar = RichProgressBar()\nbar.every = 4",
+    )
+    kernel.space["bar"].begin(of_type("lightning.pytorch.trainer.trainer.Trainer"))
+
+    body = "bar._trainer, bar._metric_component, bar.every"
+    assert kernel.rank(body).value == (None, None, 4)
+
+
+LIGHTNING = (
+    "import torch",
+    "from lightning.pytorch.strategies.ddp import DDPStrategy",
+    "from lightning.pytorch.strategies.single_device import SingleDeviceStrategy",
+)
+
+
+@pytest.mark.parametrize(("device", "back"), [("cpu", "cpu"), ("cuda:1", "cuda:0")])
+def test_a_strategy_of_several_ranks_comes_back_as_one_of_one_device(
+    kernel: KernelSide, fakes: None, monkeypatch: pytest.MonkeyPatch, device: str, back: str
+):
+    """Or all that a Lightning Trainer that comes back is told to do asks for WORLD_SIZE."""
+    kernel.cells(*LIGHTNING)
+
+    body = (
+        f"SingleDeviceStrategy; s = DDPStrategy([torch.device({device!r})] * 2); s.model = [s]\n"
+        "{'it': s, 'too': s}"
+    )
+    both = as_rank(kernel, monkeypatch, body)
+    came = both["it"]
+    assert type(came) is kernel.space["SingleDeviceStrategy"]
+    assert vars(came) == {
+        "model": [came],
+        "_launcher": None,
+        "_root_device": torch.device(back),
+        "world_size": 1,
+    }
+    assert both["too"] is came
+
+
+def test_a_strategy_goes_to_ranks_as_it_is(kernel: KernelSide, fakes: None):
+    kernel.cells(*LIGHTNING, "strategy = DDPStrategy(['cpu'])")
+
+    assert kernel.rank("type(strategy).__name__").value == "DDPStrategy"
+
+
+def test_a_ranks_part_of_the_data_comes_back_as_all_of_it(kernel: KernelSide, fakes: None):
+    kernel.cells(
+        "from accelerate.data_loader import BatchSamplerShard",
+        "from torch.utils.data import DistributedSampler",
+    )
+
+    part, sampler = kernel.rank(
+        "part = BatchSamplerShard(); part.num_processes, part.process_index = 2, 1\n"
+        "part, DistributedSampler(range(5), num_replicas=2, rank=1, shuffle=False)"
+    ).value
+    assert (part.num_processes, part.process_index) == (1, 0)
+    assert list(sampler) == list(range(5))
+    assert len(sampler) == 5
+
+
+SAMPLERS = {
+    "of as many": ("DistributedSampler(data, num_replicas=2, rank=0)", 2),
+    "of one": ("DistributedSampler(data, num_replicas=1, rank=0)", 2),
+    "in a loader": ("DataLoader(data, sampler=DistributedSampler(data, 2, 0)).sampler", 2),
+    "in a loader's batches": (
+        "DataLoader(data, 2, sampler=DistributedSampler(data, 2, 0)).batch_sampler.sampler",
+        2,
+    ),
+    "with its settings": (
+        "DistributedSampler(data, 2, 0, shuffle=False, seed=3, drop_last=True)",
+        2,
+    ),
+    "of the notebook, made by torch": ("Plain(data, num_replicas=2, rank=0)", 2),
+    "of another number": ("DistributedSampler(data, num_replicas=5, rank=0)", 5),
+    "of the notebook, with more": ("Own(data, num_replicas=2, rank=0)", 0),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_sampler_for_one_rank_is_made_anew_for_each(
+    kernel: KernelSide, monkeypatch: pytest.MonkeyPatch, name: str
+):
+    made, size = SAMPLERS[name]
+    kernel.cells(
+        "from torch.utils.data import DataLoader, DistributedSampler",
+        "class Plain(DistributedSampler):\n    mine = 1",
+        "class Own(DistributedSampler):\n"
+        "    def __init__(self, *args, **named):\n"
+        "        super().__init__(*args, **named)\n"
+        "        self.first = self.rank",
+        f"data = list(range(11))\nsampler = {made}\nsampler.set_epoch(7)",
+    )
+    monkeypatch.setenv("RANK", "1")
+
+    body = "{n: v for n, v in vars(sampler).items() if n != 'dataset'}, list(sampler)"
+    own, order = as_rank(kernel, monkeypatch, body)
+    there = kernel.space["sampler"]
+    if size == 2:
+        told = {name: getattr(there, name) for name in ("shuffle", "seed", "drop_last")}
+        expected = type(there)(there.dataset, num_replicas=2, rank=1, **told)
+        expected.set_epoch(7)
+    else:
+        expected = there
+    assert order == list(expected)
+    assert own == {n: v for n, v in vars(expected).items() if n != "dataset"}
 
 
 def test_the_state_of_a_rank_comes_back_as_that_of_one_process(kernel: KernelSide, fakes: None):

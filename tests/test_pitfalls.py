@@ -6,7 +6,7 @@ import argparse
 import ast
 import collections
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from ddp_magic.collect.cells import Cells
+from ddp_magic.collect.one_file import written_by_all
 from ddp_magic.collect.pitfalls import look, pitfalls
 from ddp_magic.results.notices import left_behind
 from ddp_magic.worker.changes import Changes
@@ -158,14 +159,30 @@ def test_an_ordinary_loader_model_and_class_are_not_said():
     assert said(values) == []
 
 
-def test_a_distributed_sampler_in_a_loader_is_found():
+class OwnSampler(torch.utils.data.DistributedSampler[int]):
+    """It may have computed anything for its rank."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.first = self.rank
+
+
+@pytest.mark.parametrize(
+    ("make", "parts", "told"),
+    [
+        (torch.utils.data.DistributedSampler, 4, "; each rank gets it for its own part of"),
+        (torch.utils.data.DistributedSampler, 1, "; each rank gets it for its own part of"),
+        (torch.utils.data.DistributedSampler, 2, " for rank 0 of 2, so all 4 ranks would read"),
+        (OwnSampler, 4, " for rank 0 of 4, so all 4 ranks would read"),
+    ],
+)
+def test_a_distributed_sampler_in_a_loader_is_found(make: Any, parts: int, told: str):
     data = torch.utils.data.TensorDataset(torch.zeros(4, 1))
-    sampler = torch.utils.data.DistributedSampler(data, num_replicas=2, rank=0)
-    loader = torch.utils.data.DataLoader(data, sampler=sampler)
+    loader = torch.utils.data.DataLoader(data, sampler=make(data, parts, 0))
 
     (sentence,) = said({"loader": loader, "s": 1})
 
-    assert sentence.startswith("loader.sampler was made in this kernel for rank 0 of 2, so all 4")
+    assert sentence.startswith(f"loader.sampler was made in this kernel{told}")
 
 
 @pytest.mark.parametrize(
@@ -226,6 +243,59 @@ def test_collected_functions_and_overrides_are_looked_at(kernel: KernelSide):
         "Cell In[3], line 2" + ONE_GPU.replace("4", "2")
     ]
     assert told(gpus=False) == []
+
+
+WRITTEN = {
+    "open('runs/log.txt', 'w').write('x')": "log.txt",
+    "with open('log.txt', mode='wb') as f:\n    f.write(b'x')": "log.txt",
+    "for epoch in range(3):\n    frame.to_csv('history.csv')": "history.csv",
+    "np.save('weights.npy', a)": "weights.npy",
+    "plt.savefig('loss.png', dpi=90)": "loss.png",
+    "model.save_pretrained('out/')": "out",
+    "from pathlib import Path\nPath('note.md').write_text('x')": "note.md",
+    "open('log.txt').read()": None,
+    "open('log.txt', 'a').write('x')": None,
+    "open(f'log{rank}.txt', 'w')": None,
+    "open('/dev/null', 'w')": None,
+    "if rank == 0: frame.to_csv('history.csv')": None,
+    "rank == 0 and frame.to_csv('history.csv')": None,
+    "def save(): frame.to_csv('history.csv')": None,
+    "if rank: sys.exit()\nframe.to_csv('history.csv')": None,
+    "os.chdir(str(rank))\nframe.to_csv('history.csv')": None,
+    "model.save_pretrained('out', is_main_process=rank == 0)": None,
+    "frame.to_csv('s3://bucket/history.csv')": None,
+    "text = frame.to_csv()": None,
+    "frame.save('model.npy')": None,
+    "open = print\nopen('log.txt', 'w')": None,
+}
+
+
+@pytest.mark.parametrize("body", WRITTEN)
+def test_a_file_that_all_ranks_are_sure_to_write_is_told(body: str):
+    said = written_by_all(ast.parse(body), {"np": np}, "Cell In[7]")
+
+    name, line = WRITTEN[body], body[: body.find(str(WRITTEN[body]))].count("\n") + 1
+    expected = (
+        f"All ranks write {name} (Cell In[7], line {line}), and may write into each other's. "
+        'Let one do it, under `if int(os.environ["RANK"]) == 0:`, or bring the value back by '
+        "-o and write it here."
+    )
+    assert said == ([expected] if name else [])
+
+
+@pytest.mark.parametrize(("ranks", "head", "told"), [(2, "", 1), (1, "", 0), (2, "make()", 0)])
+def test_one_rank_alone_may_write_what_it_likes(
+    kernel: KernelSide, ranks: int, head: str, told: int
+):
+    kernel.cells("def make(): pass")
+    collector, _ = kernel.collector("open('log.txt', 'w').write('x')")
+    reached = collector.gather()
+    definitions = collector.finish([])
+    definitions = replace(definitions, cell=replace(definitions.cell, head=head))
+    cells = Cells(kernel.notebook)
+
+    said = look(definitions, reached, kernel.space, cells, ranks=ranks, gpus=False)
+    assert len(said) == told
 
 
 # -- after the run ------------------------------------------------------------------------------

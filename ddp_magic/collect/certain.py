@@ -15,6 +15,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ddp_magic.collect.code import facts
+from ddp_magic.collect.framework_calls import FrameworkCalls
 from ddp_magic.errors import CollectError
 from ddp_magic.line.callees import Callees
 from ddp_magic.line.calls import Call
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ddp_magic.collect.emit import Emitter
     from ddp_magic.collect.texts import Texts
 
-__all__ = ["refuse"]
+__all__ = ["refuse", "sure"]
 
 Space: TypeAlias = "dict[str, Any]"
 _WAYS_OUT = (ast.Return, ast.Raise, ast.Break, ast.Continue)
@@ -70,32 +71,39 @@ def _sure_reads(body: Body, texts: Texts, space: Space) -> dict[str, str]:
     for func in body.called:
         if func.__name__ == "<lambda>":  # one expression, and so taken as a whole
             found.update(dict.fromkeys(facts(func.__code__).reads, "a lambda"))
-    waiting = [*body.called, *_called(body.tree, own, space, None)]
-    while waiting:
-        func = waiting.pop()
+    library = FrameworkCalls()
+    waiting = [*body.called, *_called(body.tree, own, space, None, library)]
+    while waiting or (library.trains and library.functions):
+        func = (waiting or library.functions).pop()
         made = texts.definition(func.__code__) if func.__globals__ is space else None
         if made is None or func.__code__ in seen or func.__code__.co_flags & _NOT_YET:
             continue
         code, node = func.__code__, made[1]
         seen.add(code)
         local = {*code.co_varnames, *code.co_cellvars, *code.co_freevars}
-        for part in _sure(node.body):
+        for part in sure(node.body):
             match part:
                 case ast.Name(id=name, ctx=ast.Load()) if name in space and name not in local:
                     found.setdefault(name, func.__qualname__)
                 case _:
                     pass
-        waiting.extend(_called(ast.Module(node.body, []), local, space, _owner(func, space)))
+        inner = ast.Module(node.body, [])
+        waiting.extend(_called(inner, local, space, _owner(func, space), library))
     return {name: reader for name, reader in found.items() if name not in own}
 
 
 def _called(
-    tree: ast.Module, own: Collection[str], space: Space, owner: tuple[str, type] | None
+    tree: ast.Module,
+    own: Collection[str],
+    space: Space,
+    owner: tuple[str, type] | None,
+    library: FrameworkCalls,
 ) -> Iterator[FunctionType]:
-    """Yield the functions of the notebook that code is sure to call."""
+    """Yield the functions of the notebook that code is sure to call; note what it passes on."""
     callees = Callees(tree=tree, user_ns=space, own=own, owner=owner)
-    for part in _sure(tree.body):
+    for part in sure(tree.body):
         if isinstance(part, ast.Call):
+            library.see(part, callees)
             live = callees.live(Call(number=0, node=part, path="", local=frozenset()))
             yield from _functions(live)
 
@@ -121,7 +129,7 @@ def _owner(func: FunctionType, space: Space) -> tuple[str, type] | None:
     return (func.__code__.co_varnames[0], cls) if func.__code__.co_argcount else None
 
 
-def _sure(statements: Iterable[ast.stmt]) -> Iterator[ast.expr]:
+def sure(statements: Iterable[ast.stmt]) -> Iterator[ast.expr]:
     """Yield the expressions that are evaluated whenever the statements run to their end."""
     for statement in statements:
         yield from _of_statement(statement)
@@ -138,13 +146,13 @@ def _of_statement(statement: ast.stmt) -> Iterator[ast.expr]:
             for manager in managers:
                 yield from _of(manager)
             if not any("suppress" in ast.unparse(manager) for manager in managers):
-                yield from _sure(statement.body)
+                yield from sure(statement.body)
         case ast.Try() | ast.TryStar():
-            yield from _sure([] if statement.handlers else statement.body)
-            yield from _sure(statement.finalbody)
+            yield from sure([] if statement.handlers else statement.body)
+            yield from sure(statement.finalbody)
         case _ if isinstance(statement, _LOOPS):
             yield from _of(statement.test if isinstance(statement, ast.While) else statement.iter)
-            yield from _sure(statement.body)
+            yield from sure(statement.body)
         case _ if isinstance(statement, _SKIPPED):
             return
         case _:

@@ -15,9 +15,11 @@ from collections import deque
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.collect.one_file import written_by_all
 from ddp_magic.collect.one_gpu import lines_naming_one, named_one, places
 from ddp_magic.pickling.one_process import may_be_refused, type_names
 from ddp_magic.pickling.per_rank import ARGUMENTS
+from ddp_magic.pickling.samplers import is_remade
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -103,7 +105,10 @@ def look(
     lines = [line for numbered in definitions.texts.values() for line in numbered.values()]
     names = _WORD.findall("".join(lines))
     found_in = [own, *places(definitions, cells)]
-    return pitfalls(values, found_in, names, ranks=ranks, gpus=gpus)
+    found = pitfalls(values, found_in, names, ranks=ranks, gpus=gpus)
+    if ranks > 1 and not definitions.cell.head:  # below --trainer's, rank 0 is alone
+        found += written_by_all(reached.tree, space, definitions.cell.label)
+    return found
 
 
 def _said(path: str, obj: Any, ranks: int) -> str:
@@ -115,6 +120,10 @@ def _said(path: str, obj: Any, ranks: int) -> str:
     own = _attributes(obj)
     rank, size = own.get("rank"), own.get("num_replicas")
     if "Sampler" in type(obj).__name__ and type(rank) is int and type(size) is int:
+        if is_remade(obj, ranks):
+            return (
+                f"{path} was made in this kernel; each rank gets it for its own part of the data."
+            )
         return (
             f"{path} was made in this kernel for rank {rank} of {size}, so all {ranks} ranks would "
             "read the same part of the data. Make it inside the %%ddp cell."

@@ -65,10 +65,22 @@ class Callees:
 
     def live(self, call: Call) -> object:
         """Return the object that is called, whoever defines it; None where it is not known."""
+        return self.found(call.node.func, call.local)
+
+    def found(self, node: ast.expr, local: frozenset[str] = frozenset()) -> object:
+        """Return the notebook's object that an expression of the cell is; None elsewhere."""
         with contextlib.suppress(Exception):
-            found = self._value(call.node.func, call.local)
+            found = self._value(node, local)
             found = found.function if isinstance(found, _Method) else found
             return None if isinstance(found, (ast.AST, _Instance)) else found
+        return None
+
+    def kind(self, node: ast.expr) -> type | None:
+        """Return the class of what an expression of the cell gives, if the notebook defines it."""
+        with contextlib.suppress(Exception):
+            found = self._value(node, frozenset())
+            cls = found.cls if isinstance(found, _Instance) else type(found)
+            return cls if isinstance(cls, type) else None
         return None
 
     def _signature(self, found: object) -> Signature | None:

@@ -15,8 +15,10 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from ddp_magic.pickling import samplers
 from ddp_magic.pickling.one_process import type_names
 from ddp_magic.pickling.refusals import CannotTravel
+from ddp_magic.pickling.strategies import STRATEGIES, alone
 
 if TYPE_CHECKING:
     from ddp_magic.pickling.instances import Plan
@@ -44,12 +46,19 @@ _STATE: dict[str, object] = {
     "local_process_index": 0,
     "backend": None,
 }
-_TO_KERNEL = {f"accelerate.state.{name}": _STATE for name in ("AcceleratorState", "PartialState")}
-"""A Trainer that comes back would go on splitting its data among the ranks."""
+_PART: dict[str, object] = {"num_processes": 1, "process_index": 0}
+_TO_KERNEL = {
+    "accelerate.state.AcceleratorState": _STATE,
+    "accelerate.state.PartialState": _STATE,
+    "accelerate.data_loader.BatchSamplerShard": _PART,
+    "accelerate.data_loader.IterableDatasetShard": _PART,
+}
+"""A Trainer or prepared DataLoader that comes back would go on reading one rank's part."""
 _OF_LIGHTNING: dict[str, dict[str, object]] = {
     "core.datamodule.LightningDataModule": {"trainer": None},
     "core.module.LightningModule": {"_fabric": None},
     "callbacks.progress.progress_bar.ProgressBar": {"_trainer": None},
+    "callbacks.progress.rich_progress.RichProgressBar": {"_metric_component": None},
 }
 """What holds the trainer or Fabric that it was last used with, and is given the next one."""
 _TO_RANKS = {
@@ -79,6 +88,10 @@ def plan(kind: type, usual: Plan, *, to_kernel: bool) -> Plan:
     for name in names:
         one_way = _TO_KERNEL if to_kernel else _TO_RANKS
         left |= _OF_THE_PROCESS.get(name, {}) | one_way.get(name, {})
+    if to_kernel and (packages := [STRATEGIES[name] for name in names if name in STRATEGIES]):
+        return lambda obj: alone(obj, packages[0]) or usual(obj)
+    if samplers.SAMPLER in names:
+        return (samplers.to_kernel if to_kernel else samplers.to_ranks)(usual)
     if ARGUMENTS in names:
         return lambda obj: _arguments(obj, usual, left, to_kernel=to_kernel)
 

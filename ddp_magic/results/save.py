@@ -104,7 +104,7 @@ class _Saver:
 
     def notices(self) -> list[str]:
         """Return what the user should know of what was written so far."""
-        found = [f"What came back is the module inside {w}." for w in sorted(self._unwrapped)]
+        found = [f"What came back is the {w}." for w in sorted(self._unwrapped)]
         if self._moved:
             found.append("Tensors of a GPU came back on the CPU.")
         return found

@@ -24,6 +24,8 @@ _WRAPPERS = {
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
     "lightning.fabric.wrappers._FabricModule": "_forward_module",
     "lightning_fabric.wrappers._FabricModule": "_forward_module",
+    "lightning.fabric.wrappers._FabricOptimizer": "_optimizer",
+    "lightning_fabric.wrappers._FabricOptimizer": "_optimizer",
 }
 _SHARDED = (
     "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",
@@ -62,7 +64,7 @@ class Writer:
 
     Attributes:
         names: What each segment holds, in order.
-        unwrapped: Names of wrappers that were left behind, as ``DistributedDataParallel``.
+        unwrapped: What came without its wrapper, as ``module inside DistributedDataParallel``.
         moved: Whether tensors of a GPU were among them, which arrive on the CPU.
         marks: How many objects the memo holds after each segment.
     """
@@ -164,8 +166,10 @@ class _ResultPickler(Pickler):
         for kind in type(obj).__mro__:
             name = f"{kind.__module__}.{kind.__qualname__}"
             if name in _WRAPPERS:
-                self.unwrapped.add(kind.__qualname__.lstrip("_"))
-                return rebuild.itself, (getattr(obj, _WRAPPERS[name]),)
+                inside = _WRAPPERS[name]
+                what = "optimizer" if inside == "_optimizer" else "module"
+                self.unwrapped.add(f"{what} inside {kind.__qualname__.lstrip('_')}")
+                return rebuild.itself, (getattr(obj, inside),)
             if name in _SHARDED:
                 raise pickle.PicklingError(
                     f"rank 0 holds only its shard of a {kind.__qualname__}; gather it in the cell "

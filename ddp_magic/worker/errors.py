@@ -17,6 +17,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.sourcemap import CELL
+from ddp_magic.worker import lone
 from ddp_magic.worker.absent import absent
 from ddp_magic.worker.termination import Terminated
 
@@ -135,6 +136,8 @@ def record(
         "absent": absent(error),
         "file": _file(error),
         "source": _source(error),
+        "under": _printable(lone.condition(error)),
+        "meeting": lone.meeting(error),
     }
     with contextlib.suppress(OSError):
         path = run.error(rank, attempt)
