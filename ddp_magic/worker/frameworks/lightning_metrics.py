@@ -7,9 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from wrapt import wrap_function_wrapper
-
 from ddp_magic.reporting import log
+from ddp_magic.worker.frameworks.patches import around, patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +31,8 @@ def report(module: ModuleType) -> None:
     """
     if os.environ.get("RANK") == "0":
         reports = _Reports()
-        with contextlib.suppress(AttributeError):  # another release, which has it elsewhere
-            wrap_function_wrapper(module, f"{_CLASS}.log_metrics", reports.logged)
-            wrap_function_wrapper(module, f"{_CLASS}.on_batch_end", reports.batch_ended)
+        patch(module, f"{_CLASS}.log_metrics", around(reports.logged))
+        patch(module, f"{_CLASS}.on_batch_end", around(reports.batch_ended))
 
 
 class _Reports:

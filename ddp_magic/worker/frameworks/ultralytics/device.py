@@ -6,10 +6,11 @@ group; one too many, and making the group waits for three hours.
 
 from __future__ import annotations
 
-import functools
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.worker.frameworks.ultralytics.ranks import workers, wrap
+from ddp_magic.worker.frameworks.patches import around, patch
+from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,41 +22,31 @@ _OTHERS = ("mps", "npu", "xpu", "tpu", "intel", "vulkan")
 
 def choose(module: Any) -> None:
     """Have trainers be made for the device of the ranks."""
-    wrap(module.BaseTrainer, "__init__", functools.partial(_made, module))
-    wrap(module, "get_cfg", _read)
+    patch(module, "BaseTrainer.__init__", _made)
+    patch(module, "get_cfg", _read)
 
 
-def _made(module: Any, original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
-    def make(
-        self: Any,
-        cfg: Any = module.DEFAULT_CFG,
-        overrides: dict[str, Any] | None = None,
-        *others: Any,
-        **named: Any,
-    ) -> None:
-        given = {**(overrides or {})}
-        wanted = given.get("device") if "device" in given else _of(cfg)
-        given["device"] = _chosen(wanted)
-        original(self, cfg, given, *others, **named)
-
-    return make
+@around
+def _made(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, Any]) -> None:
+    call = signature(wrapped).bind(*args, **given)
+    call.apply_defaults()
+    overrides = {**(call.arguments["overrides"] or {})}
+    wanted = overrides["device"] if "device" in overrides else _of(call.arguments["cfg"])
+    call.arguments["overrides"] = {**overrides, "device": _chosen(wanted)}
+    wrapped(*call.args, **call.kwargs)
 
 
-def _read(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `get_cfg` for what does not come by our `__init__`.
+@around
+def _read(wrapped: Callable[..., Any], _: object, args: Any, given: dict[str, Any]) -> Any:
+    """Read the settings of what does not come by our `__init__`.
 
     That is one that a cell has replaced, and the settings of a checkpoint, which was made on other
     devices: only those are read without overrides.
     """
-
-    @functools.wraps(original)
-    def get_cfg(cfg: Any, overrides: Any = None) -> Any:
-        settings = original(cfg, overrides)
-        settings.device = _chosen(None if overrides is None else settings.device)
-        return settings
-
-    return get_cfg
+    overrides = signature(wrapped).bind(*args, **given).arguments.get("overrides")
+    settings = wrapped(*args, **given)
+    settings.device = _chosen(None if overrides is None else settings.device)
+    return settings
 
 
 def _of(cfg: Any) -> Any:
