@@ -9,6 +9,7 @@ from __future__ import annotations
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.ultralytics_device import asked, granted
 from ddp_magic.worker.frameworks.patches import around, patch
 from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["choose"]
-
-_OTHERS = ("mps", "npu", "xpu", "tpu", "intel", "vulkan")
 
 
 def choose(module: Any) -> None:
@@ -61,34 +60,17 @@ def _chosen(wanted: Any) -> Any:
     """
     import torch
 
-    count, ids = workers(), _ids(wanted)
-    own = [str(number) for number in range(count)] if torch.cuda.is_available() else ["cpu"]
-    if ids and ids[0].startswith(_OTHERS):
-        return wanted
-    if not ids or ids == own or (len(ids) == count and {*ids} == {"-1"} and own != ["cpu"]):
-        return ",".join(own)
-    if ids == ["cpu"] and count == 1:
-        return wanted
-    raise ValueError(_why_not(wanted, ids, own, count))
+    gpus = torch.cuda.is_available()
+    device = granted(wanted, workers(), gpus=gpus)
+    if device is None:
+        raise ValueError(_why_not(wanted, workers(), gpus=gpus))
+    return device
 
 
-def _ids(device: Any) -> list[str]:
-    """Return the ids in a device, as Ultralytics reads it; none for the current device.
-
-    >>> _ids("cuda:0, cuda:1"), _ids([0, 1]), _ids(0), _ids("cpu"), _ids("cuda"), _ids(None)
-    (['0', '1'], ['0', '1'], ['0'], ['cpu'], [], [])
-    """
-    listed = device if isinstance(device, (list, tuple)) else [device]
-    text = ",".join(str(each) for each in listed).lower()
-    for dropped in ("cuda:", "none", "(", ")", "[", "]", "'", " "):
-        text = text.replace(dropped, "")
-    return [each for each in text.split(",") if each and each != "cuda"]
-
-
-def _why_not(wanted: Any, ids: list[str], own: list[str], count: int) -> str:
-    said = f"device={wanted!r}"
+def _why_not(wanted: Any, count: int, *, gpus: bool) -> str:
+    ids, said = asked(wanted), f"device={wanted!r}"
     ranks, train = ("1 worker", "trains") if count == 1 else (f"{count} workers", "train")
-    if own == ["cpu"]:
+    if not gpus:
         return (
             f"{said} asks for a GPU, and this run's {ranks} {train} on the CPU. "
             "Leave device out, which fits every run, or take GPUs with --gpus."
