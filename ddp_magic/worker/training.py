@@ -7,16 +7,12 @@ import os
 import sys
 from typing import Any
 
+from ddp_magic.launcher import is_launchers
 from ddp_magic.worker import frameworks
 from ddp_magic.worker.frameworks import lightning
 
-__all__ = ["LAUNCHER", "leave_group", "start", "why"]
+__all__ = ["leave_group", "start", "why"]
 
-LAUNCHER = (
-    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
-)
-"""What the launcher gives each worker. A process without it is one of its own to every library."""
 _WHY = (
     "With --trainer the cell's body runs in rank 0 only, after the training: the other ranks have "
     "ended, and the process group with them. Do this in the trainer, or leave --trainer out and "
@@ -61,14 +57,14 @@ def leave_group() -> None:
     dist = sys.modules.get("torch.distributed")
     if dist is not None and dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
-    for name in LAUNCHER:
-        os.environ.pop(name, None)
+    for name in filter(is_launchers, list(os.environ)):
+        del os.environ[name]
     frameworks.go_alone()
 
 
 def why(error: BaseException) -> str:
     """Say why the body has no process group, if that is what it misses; else nothing."""
-    if isinstance(error, KeyError) and error.args[:1] and error.args[0] in LAUNCHER:
+    if isinstance(error, KeyError) and any(map(is_launchers, error.args[:1])):
         return _WHY
     trace = error.__traceback__
     while trace is not None:
