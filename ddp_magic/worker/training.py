@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from ddp_magic.launcher import is_launchers
+from ddp_magic.methods import METHODS, trains
 from ddp_magic.worker import frameworks
 from ddp_magic.worker.frameworks import lightning
 
@@ -29,17 +30,12 @@ def start(made: Any) -> object:
     Raises:
         TypeError: Nothing was trained.
     """
-    for name in ("train", "fit"):
-        method = getattr(made, name, None)
-        if callable(method) and not _switches_mode(method) and _needs_nothing(method):
+    for name in METHODS:
+        method: Any = getattr(made, name, None)
+        if trains(name, method) and _needs_nothing(method):
             return method()
     lightning.require_fitted(made)
     return made
-
-
-def _switches_mode(method: Any) -> bool:
-    module = getattr(sys.modules.get("torch.nn"), "Module", None)
-    return module is not None and getattr(method, "__func__", None) is module.train
 
 
 def _needs_nothing(method: Any) -> bool:
