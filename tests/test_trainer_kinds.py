@@ -18,7 +18,7 @@ from ddp_magic.pickling import CannotTravel, Receiver, Sender
 from ddp_magic.results.trained import Trained
 from ddp_magic.rundir import RunDir
 from ddp_magic.worker import arguments
-from ddp_magic.worker.frameworks.summaries import summary
+from ddp_magic.worker.frameworks.trainers import summary
 from ddp_magic.worker.remaking import remake
 from tests.fake_ultralytics import install
 

@@ -15,8 +15,8 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
-from ddp_magic.pickling.one_process import type_names
 from ddp_magic.pickling.refusals import CannotTravel
+from ddp_magic.typenames import type_names
 
 if TYPE_CHECKING:
     from ddp_magic.pickling.instances import Plan

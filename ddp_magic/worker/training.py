@@ -10,7 +10,7 @@ from typing import Any
 from ddp_magic.launcher import is_launchers
 from ddp_magic.methods import METHODS, trains
 from ddp_magic.worker import frameworks
-from ddp_magic.worker.frameworks import lightning
+from ddp_magic.worker.frameworks.trainers import require_trained
 
 __all__ = ["leave_group", "start", "why"]
 
@@ -34,7 +34,7 @@ def start(made: Any) -> object:
         method: Any = getattr(made, name, None)
         if trains(name, method) and _needs_nothing(method):
             return method()
-    lightning.require_fitted(made)
+    require_trained(made)
     return made
 
 

@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 _SET = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-_TRAINERS = {f"{p}.trainer.trainer.Trainer" for p in ("lightning.pytorch", "pytorch_lightning")}
 _ABOUT_DEVICES = re.compile(r"devices?\b|\bgpus?\b|accelerator|interactive", re.IGNORECASE)
 
 
@@ -164,21 +163,18 @@ def _needs_others(
     return wrapped(*args, **given)
 
 
-def require_fitted(made: Any) -> None:
-    """Refuse a Trainer that was only made, alone or beside its model, where training was meant.
+def require_fitted(trainer: Any) -> None:
+    """Refuse a Trainer that was only made.
 
     Raises:
         TypeError: Says what to do instead.
     """
-    items: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
-    for each in items:
-        names = {f"{t.__module__}.{t.__qualname__}" for t in type(each).__mro__}
-        if names & _TRAINERS and each.state.fn is None:
-            kind = _kind(each)
-            raise TypeError(
-                f"What --trainer names has made a {kind} and fitted nothing: fit() needs a model. "
-                f"Call fit(model) of the {kind} there as well, and return the {kind}."
-            )
+    if trainer.state.fn is None:
+        kind = _kind(trainer)
+        raise TypeError(
+            f"What --trainer names has made a {kind} and fitted nothing: fit() needs a model. "
+            f"Call fit(model) of the {kind} there as well, and return the {kind}."
+        )
 
 
 def _asked(instance: Any) -> tuple[int, int]:
