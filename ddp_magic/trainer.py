@@ -89,7 +89,8 @@ def _of_instance(name: str, value: Any) -> Trainer:
 
 def _called(call: str, cls: type, method: str) -> str:
     function = _static(cls, method or "__call__")
-    return f"await {call}()" if inspect.iscoroutinefunction(function) else f"{call}()"
+    plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+    return f"await {call}()" if inspect.iscoroutinefunction(plain) else f"{call}()"
 
 
 def _method(name: str, cls: type, what: str) -> str:

@@ -9,6 +9,7 @@ import functools
 import re
 import sys
 from inspect import Parameter, signature
+from keyword import iskeyword
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def known(made: Any, own: Mapping[str, Any]) -> dict[str, Parameter]:
             annotation=types.get(name, _UNKNOWN),
         )
         for name in dict.fromkeys(names)
-        if name.isidentifier()
+        if type(name) is str and name.isidentifier() and not iskeyword(name)
     }
 
 

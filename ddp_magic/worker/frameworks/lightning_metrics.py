@@ -52,12 +52,13 @@ class _Reports:
             self._logged(connector, *args, **given)
 
     def _logged(self, connector: Any, metrics: dict[str, Any], step: int | None = None) -> None:
-        if step is not None or not metrics:  # the steps of a validation count anew
+        if step is not None:  # the steps of a validation count anew
             return
         if self._held:
             log(self._held[1], step=self._held[0])
         self._held = None
-        log(metrics, step=connector.trainer.global_step)
+        if metrics:  # an epoch may end without any
+            log(metrics, step=connector.trainer.global_step)
 
     def batch_ended(
         self, wrapped: Callable[..., None], connector: Any, args: Any, given: dict[str, Any]

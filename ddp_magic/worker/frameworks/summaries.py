@@ -41,7 +41,7 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
     """Return what is a number or a tensor of one."""
     found: dict[str, float] = {}
     for name, value in metrics.items():
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
             if isinstance(value, Number) or hasattr(value, "item"):
                 found[str(name)] = float(cast("SupportsFloat", value))
     return found
@@ -57,7 +57,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file, skipinitialspace=True)
-        return [{name.strip(): _plain(text) for name, text in line.items()} for line in lines]
+        return [
+            {name.strip(): _plain(text) for name, text in line.items() if name} for line in lines
+        ]
 
 
 def _plain(text: str | None) -> Any:
