@@ -75,6 +75,23 @@ def test_a_body_that_misses_its_rank_is_told_that_it_is_alone(error: Exception, 
     assert bool(training.why(error)) is told
 
 
+@pytest.mark.parametrize(
+    ("message", "module", "told"),
+    [
+        ("Default process group has not been initialized", "torch.distributed.c10d", True),
+        ("Error initializing using env:// rendezvous: RANK", "torch.distributed.rendezvous", True),
+        ("FSDP needs a non-CPU accelerator device", "torch.distributed.fsdp", False),
+        ("No such file: a/.metadata", "torch.distributed.checkpoint", False),
+        ("This process group of mine", "__main__", False),
+    ],
+)
+def test_only_what_misses_the_group_is_told_so(message: str, module: str, told: bool):  # noqa: FBT001
+    with pytest.raises(ValueError, match=message[:9]) as raised:
+        exec(f"raise ValueError({message!r})", {"__name__": module})
+
+    assert bool(training.why(raised.value)) is told
+
+
 RESULTS = {
     "one's own backend": ({"MPLBACKEND": "agg"}, "MPLBACKEND", "agg"),
     "a backend that needs a kernel": (

@@ -32,6 +32,7 @@ _TYPED = {
 }
 _BESIDES = ("augmentations", "save_dir")
 """What releases take that their table does not have."""
+_UNKNOWN = Parameter.empty
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -55,9 +56,6 @@ def known(made: Any, own: Mapping[str, Any]) -> dict[str, Parameter]:
         for name in dict.fromkeys(names)
         if type(name) is str and name.isidentifier() and not iskeyword(name)
     }
-
-
-_UNKNOWN = Parameter.empty
 
 
 def inherited(args: SimpleNamespace) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 from ddp_magic.pickling.refusals import CannotTravel
 from ddp_magic.typenames import entry
 
-__all__ = ["WHY", "check", "may_be_refused"]
+__all__ = ["check", "may_be_refused"]
 
-WHY = "which was set up in this kernel, for its one process, and would know of no other rank"
+_WHY = "which was set up in this kernel, for its one process, and would know of no other rank"
 _HERE = "Make it inside the %%ddp cell"
 _FACTORY = (
     f"{_HERE}, or write a function that makes and returns it, and name that with --trainer. If "
@@ -59,4 +59,4 @@ def check(obj: Any) -> None:
         CannotTravel: This is such a thing.
     """
     if said := entry(_REFUSED, type(obj)):
-        raise CannotTravel(*said, obj, why=WHY)
+        raise CannotTravel(*said, obj, why=_WHY)

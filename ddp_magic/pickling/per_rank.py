@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["ARGUMENTS", "plan", "settle"]
 
 ARGUMENTS = "transformers.training_args.TrainingArguments"
+_REMEDY = "Make it inside the %%ddp cell"
 _GONE: Final = object()
 _OF_THE_PROCESS: dict[str, dict[str, object]] = {
     ARGUMENTS: {
@@ -159,9 +160,6 @@ def _refuse_settled(obj: Any) -> None:
                     obj,
                     why=f"whose {name}() has read {read[0]}, which is not the same in a rank",
                 )
-
-
-_REMEDY = "Make it inside the %%ddp cell"
 
 
 def _precision(obj: Any) -> dict[str, object]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
+import traceback
 from typing import Any
 
 from ddp_magic.launcher import is_launchers
@@ -14,6 +16,8 @@ from ddp_magic.worker.frameworks.trainers import require_trained
 
 __all__ = ["leave_group", "start", "why"]
 
+_OF_GROUPS = re.compile("process group|rendezvous", re.IGNORECASE)
+"""In what torch says where a group is missed; its checkpoints and others need none."""
 _WHY = (
     "With --trainer the cell's body runs in rank 0 only, after the training: the other ranks have "
     "ended, and the process group with them. Do this in the trainer, or leave --trainer out and "
@@ -62,10 +66,8 @@ def why(error: BaseException) -> str:
     """Say why the body has no process group, if that is what it misses; else nothing."""
     if isinstance(error, KeyError) and any(map(is_launchers, error.args[:1])):
         return _WHY
-    trace = error.__traceback__
-    while trace is not None:
-        name = str(trace.tb_frame.f_globals.get("__name__", ""))
-        if name.startswith("torch.distributed."):
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith("torch.distributed.") and _OF_GROUPS.search(str(error)):
             return _WHY
-        trace = trace.tb_next
     return ""
