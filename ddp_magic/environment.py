@@ -7,26 +7,15 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ddp_magic.launcher import is_launchers
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["environment"]
 
-_STRIPPED = (
-    "GROUP_RANK",
-    "GROUP_WORLD_SIZE",
-    "LOCAL_RANK",
-    "LOCAL_WORLD_SIZE",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "PYTHONUNBUFFERED",  # would tear lines: see worker/stdio.py
-    "RANK",
-    "ROLE_NAME",
-    "ROLE_RANK",
-    "ROLE_WORLD_SIZE",
-    "WORLD_SIZE",
-)
-_STRIPPED_PREFIXES = ("PET_", "TORCHELASTIC_")  # every torchrun option has a PET_ variable
+_TEARS_LINES = "PYTHONUNBUFFERED"  # see worker/stdio.py
+_OPTION = "PET_"  # every torchrun option has such a variable
 _LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 
 
@@ -66,7 +55,7 @@ def _inherited(base: Mapping[str, str]) -> dict[str, str]:
     env = {
         name: value
         for name, value in base.items()
-        if name not in _STRIPPED and not name.startswith(_STRIPPED_PREFIXES)
+        if not (is_launchers(name) or name == _TEARS_LINES or name.startswith(_OPTION))
     }
     # A page's own (ipykernel sets one, %matplotlib widget another) would need a kernel, but for
     # this: see worker/figures.py. Without one matplotlib would look for a screen.

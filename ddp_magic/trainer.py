@@ -10,7 +10,6 @@ import difflib
 import functools
 import inspect
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.lines import started
@@ -20,6 +19,7 @@ from ddp_magic.kinds.trainer import Trainer
 from ddp_magic.line.parameters import parameters_of
 from ddp_magic.line.paths import UNKNOWN, read_static
 from ddp_magic.line.suggestions import NEAR
+from ddp_magic.methods import METHODS, trains
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ddp_magic.line.parameters import Parameters
 
 __all__ = ["Trainer", "find"]
-
-_METHODS = ("train", "fit")
 
 
 def find(name: str, user_ns: dict[str, Any], hidden: Callable[[str], bool]) -> Trainer:
@@ -91,25 +89,21 @@ def _of_instance(name: str, value: Any) -> Trainer:
 
 def _called(call: str, cls: type, method: str) -> str:
     function = _static(cls, method or "__call__")
-    return f"await {call}()" if inspect.iscoroutinefunction(function) else f"{call}()"
+    plain = function.__func__ if isinstance(function, (staticmethod, classmethod)) else function
+    return f"await {call}()" if inspect.iscoroutinefunction(plain) else f"{call}()"
 
 
 def _method(name: str, cls: type, what: str) -> str:
     """Return ``train`` or ``fit``; empty where the call itself trains."""
-    found = {each: _static(cls, each) for each in (*_METHODS, "__call__")}
+    found = [each for each in (*METHODS, "__call__") if trains(each, _static(cls, each))]
+    if found:
+        return found[0].replace("__call__", "")
     module: Any = getattr(sys.modules.get("torch.nn"), "Module", None)
     if module is not None and issubclass(cls, module):
-        found = {n: f for n, f in found.items() if f is not getattr(module, n, None)}
-        if not any(found.values()):
-            raise OptionError(
-                f"--trainer {name}: {name} is a torch module, whose train() only switches its mode."
-                " Name the class or function that trains it."
-            )
-    for method in _METHODS:
-        if _is_callable(found.get(method)):
-            return method
-    if _is_callable(found.get("__call__")) and cls is not ModuleType:
-        return ""
+        raise OptionError(
+            f"--trainer {name}: {name} is a torch module, whose train() only switches its mode. "
+            "Name the class or function that trains it."
+        )
     raise OptionError(
         f"--trainer {name}: {name} is a {what} without train() or fit(), and cannot be called. "
         "Name a class, function or object of the notebook that trains."
@@ -119,10 +113,6 @@ def _method(name: str, cls: type, what: str) -> str:
 def _static(cls: type, name: str) -> Any:
     """Return what an instance gets, unbound; a metaclass has methods of its own."""
     return next((vars(each)[name] for each in cls.__mro__ if name in vars(each)), None)
-
-
-def _is_callable(found: object) -> bool:
-    return found is not None and (callable(found) or isinstance(found, (staticmethod, classmethod)))
 
 
 def _known(path: str, value: Any) -> dict[str, Parameters]:

@@ -109,7 +109,7 @@ def _become_agent(asking: socket.socket, told: dict[str, Any], fds: list[int]) -
             os.close(fd)
         os.environ.clear()
         os.environ.update(told["environ"])
-        _show_mark()
+        _show(MARK)
         os.chdir(told["cwd"])
         sys.path[:] = told["path"]
         sys.modules.pop("sitecustomize", None)  # which an interpreter imports as it begins
@@ -135,14 +135,15 @@ def _end_with(asking: socket.socket) -> None:
     os._exit(70)
 
 
-def _show_mark() -> None:
-    """Have /proc tell which run this is, as it does of a process that was started for it.
+def _show(*names: str) -> None:
+    """Have /proc tell these variables, as it does of a process that was started with them.
 
     /proc/PID/environ shows the memory that held the environment when the program began.
     """
     stat = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(stat[47]), int(stat[48])
-    text = f"{MARK}={os.environ[MARK]}".encode().ljust(end - start, b"\0")
+    text = "".join(f"{name}={os.environ[name]}\0" for name in names).encode()
+    text = text.ljust(end - start, b"\0")
     assert len(text) == end - start
     ctypes.memmove(start, text, len(text))
 
@@ -185,6 +186,7 @@ def _become_rank(run: RunDir, rank: int, agent: int, told: dict[str, str]) -> No
             os.dup2(pipe, fd)
             os.close(pipe)
         os.environ.update(told)
+        _show(MARK, "RANK")
         del os.environ["DDP_MAGIC_AGENT"]
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

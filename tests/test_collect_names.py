@@ -487,6 +487,8 @@ _PASSED = {
     "print(told)\nTrainer().fit(net)": None,
     "t = Trainer()\nt.add_callback('on_predict_start', told_of_it)\nt.train()": None,
     "t = Trainer()\nt.add_callback('on_train_start', told_of_it)\nt.val()": None,
+    "t = Trainer(callbacks=[told])\nlayer.train()": None,
+    "t = Trainer(callbacks=[told])\nLayer().train()": None,
 }
 """What a body passes to a library, and the function that this is sure to call."""
 
@@ -499,6 +501,7 @@ def test_what_a_library_is_sure_to_make_a_function_read_is_refused_beforehand(
         "Callback": "transformers.trainer_callback.TrainerCallback",
         "Module": "lightning.pytorch.core.module.LightningModule",
         "Model": "ultralytics.engine.model.Model",
+        "Part": "torch.nn.modules.module.Module",
     }
     kernel.space.update({name: type(of_type(path)) for name, path in names.items()})
     kernel.cells(
@@ -520,7 +523,8 @@ def test_what_a_library_is_sure_to_make_a_function_read_is_refused_beforehand(
         "def make(): return Trainer(callbacks=[told])\n"
         "def go(): make().fit()\n"
         "told, other, mine, net = Told(), Other(), Mine(), object()\n"
-        "both, yolo = [other, told], Model()\n"
+        "class Layer(Part):\n    def train(self): pass\n"
+        "layer, both, yolo = Layer(), [other, told], Model()\n"
         "yolo.callbacks = {'on_train_start': [told_of_it], 'on_predict_start': [print]}",
     )
 

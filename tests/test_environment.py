@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ddp_magic import environment as module
 from ddp_magic.environment import environment
+from ddp_magic.launcher import is_launchers
+from ddp_magic.worker import training
 
 
 def made(
@@ -31,6 +35,7 @@ STRIPPED = {
     "an address": {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"},
     "torchrun's options": {"PET_NPROC_PER_NODE": "8", "PET_RDZV_BACKEND": "c10d"},
     "elastic's": {"TORCHELASTIC_RUN_ID": "x", "TORCHELASTIC_USE_AGENT_STORE": "True"},
+    "groups and roles": {"GROUP_RANK": "0", "ROLE_NAME": "default", "ROLE_WORLD_SIZE": "2"},
     "what tears lines": {"PYTHONUNBUFFERED": "1"},
 }
 
@@ -41,6 +46,50 @@ def test_what_would_mislead_a_rank_is_left_out(name: str):
 
     assert not set(STRIPPED[name]) & set(env)
     assert env["HOME"] == "/home/me"
+
+
+def test_rank_0_is_a_process_of_its_own_when_it_has_left_its_group(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    given = {"HOME": "/home/me", "RANKS": "3", "PET_NAME": "x", "OMP_NUM_THREADS": "2"}
+    launched = [name for case in STRIPPED.values() for name in case if is_launchers(name)]
+    monkeypatch.setattr(os, "environ", {**given, **dict.fromkeys(launched, "1")})
+    training.leave_group()
+
+    assert os.environ == given
+    assert not any(map(is_launchers, (0, None, b"RANK", "", "MY_RANK", "RANK_", float("nan"))))
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("RANK"), True),
+        (KeyError("TORCHELASTIC_RESTART_COUNT"), True),
+        (KeyError("rank"), False),
+        (KeyError(["RANK"]), False),
+        (KeyError(), False),
+        (ValueError("RANK"), False),
+    ],
+)
+def test_a_body_that_misses_its_rank_is_told_that_it_is_alone(error: Exception, told: bool):  # noqa: FBT001
+    assert bool(training.why(error)) is told
+
+
+@pytest.mark.parametrize(
+    ("message", "module", "told"),
+    [
+        ("Default process group has not been initialized", "torch.distributed.c10d", True),
+        ("Error initializing using env:// rendezvous: RANK", "torch.distributed.rendezvous", True),
+        ("FSDP needs a non-CPU accelerator device", "torch.distributed.fsdp", False),
+        ("No such file: a/.metadata", "torch.distributed.checkpoint", False),
+        ("This process group of mine", "__main__", False),
+    ],
+)
+def test_only_what_misses_the_group_is_told_so(message: str, module: str, told: bool):  # noqa: FBT001
+    with pytest.raises(ValueError, match=message[:9]) as raised:
+        exec(f"raise ValueError({message!r})", {"__name__": module})
+
+    assert bool(training.why(raised.value)) is told
 
 
 RESULTS = {

@@ -89,6 +89,19 @@ def test_steps_that_come_too_fast_wait_for_the_end_of_their_epoch(reported: Repo
     assert reported[2:4] == [(4, {"loss": 2.0}), (4, {"val_loss": 1.5})]
 
 
+def test_the_last_step_is_reported_where_an_epoch_ends_without_a_number(
+    reported: Reported, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(lightning_metrics, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    monkeypatch.setattr(lightning_metrics, "_FREE", 1)
+    made = connector()
+    for loss in (3.0, 2.0, 1.0):
+        step(made, loss=loss)
+    made.log_metrics({})
+
+    assert reported == [(1, {"loss": 3.0}), (3, {"loss": 1.0})]
+
+
 def test_batches_of_a_validation_are_not_steps_of_the_training(reported: Reported):
     made = connector()
     made.trainer.training = False

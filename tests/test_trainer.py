@@ -37,6 +37,10 @@ class Called:
 class Waits:
     async def train(self): ...
 
+class WaitsAlike:
+    @staticmethod
+    async def fit(): ...
+
 class Never: ...
 
 def make(lr=0.1): return Plain(lr)
@@ -70,6 +74,7 @@ def find(notebook: dict[str, Any], name: str) -> trainer.Trainer:
         ("Fits", "trainer = Fits(); trainer.fit()"),
         ("Called", "trainer = Called(); trainer()"),
         ("Waits", "trainer = Waits(); await trainer.train()"),
+        ("WaitsAlike", "trainer = WaitsAlike(); await trainer.fit()"),
         ("fixed", "trainer = fixed(); trainer.train()"),
         ("make", f"trainer = make(); {START}"),
         ("made", f"trainer = made(); {START}"),

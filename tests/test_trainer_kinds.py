@@ -18,7 +18,7 @@ from ddp_magic.pickling import CannotTravel, Receiver, Sender
 from ddp_magic.results.trained import Trained
 from ddp_magic.rundir import RunDir
 from ddp_magic.worker import arguments
-from ddp_magic.worker.frameworks.summaries import summary
+from ddp_magic.worker.frameworks.trainers import summary
 from ddp_magic.worker.remaking import remake
 from tests.fake_ultralytics import install
 
@@ -267,6 +267,35 @@ def test_a_finished_training_is_told_by_its_files(notebook: dict[str, Any], tmp_
     del trained.best  # another release
     assert summary(trained) is None
     assert summary(object()) is None
+
+
+def test_an_odd_table_or_number_hides_no_result(notebook: dict[str, Any], tmp_path: Path) -> None:
+    trained = made(notebook)
+    trained.save_dir, trained.csv = tmp_path, tmp_path / "results.csv"
+    trained.best = trained.last = tmp_path / "none.pt"
+    trained.csv.write_text("epoch,loss\n1,0.5,more,columns\n2\n")
+    trained.metrics = {"huge": 10**400, "map": 0.25, "complex": 1j}
+    assert summary(trained) == Trained(
+        metrics={"map": 0.25},
+        save_dir=str(tmp_path),
+        rows=[{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}],
+    )
+    trained.csv.write_text("")
+    trained.metrics = None
+    assert summary(trained) == Trained(metrics={}, save_dir=str(tmp_path))
+
+
+def test_a_word_of_a_notebooks_init_that_can_be_no_setting_is_passed_over(
+    notebook: dict[str, Any],
+) -> None:
+    exec(
+        "class Odd(Mine):\n"
+        "    def __init__(self, cfg={1: 2, 'depth': 3}, overrides=None, _callbacks=None):\n"
+        "        self.way = overrides.pop('from', None) or overrides.pop('gamma', None)\n",
+        notebook,
+    )
+    (bound,) = bind(notebook, "--trainer Odd gamma=2")
+    assert bound.target == "Odd(gamma)"
 
 
 def test_a_trainer_of_lightning_is_told_likewise(tmp_path: Path) -> None:

@@ -13,11 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from pathlib import Path
 
-from cells import run
-from nbformat import read
+from cells import run, training
 
 _LONGEST = 180
 _DEVICES = re.compile(r"^(\s*)devices=.*$", re.MULTILINE)
@@ -27,18 +25,10 @@ _TOLD = "import json; print('told', json.dumps(told))"
 
 def cells(path: Path, first: str) -> list[str]:
     """Return the notebook's cells for upstream's launcher."""
-    found = []
-    for cell in read(path, 4).cells:
-        if cell.cell_type != "code" or cell.source.startswith("%load_ext"):
-            continue
-        magic, _, body = cell.source.partition("\n")
-        if not magic.startswith("%%ddp"):
-            found.append(cell.source)
-            continue
-        edited, count = _DEVICES.subn(_AS_UPSTREAM_SAYS, body)
-        assert count == 1, "the training has a line that says how many devices"
-        return [*found, *filter(None, [first]), edited, _TOLD]
-    sys.exit("no cell of this notebook begins with %%ddp")
+    before, body = training(path)
+    edited, count = _DEVICES.subn(_AS_UPSTREAM_SAYS, body)
+    assert count == 1, "the training has a line that says how many devices"
+    return [*before, *filter(None, [first]), edited, _TOLD]
 
 
 def main() -> None:

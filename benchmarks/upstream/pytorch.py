@@ -14,13 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 import textwrap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cells import run
-from nbformat import read
+from cells import run, training
 
 _LONGEST = 180
 _ERROR = re.compile(r"\w+(Error|Exception): ")
@@ -44,17 +42,9 @@ _LAUNCHERS = {
 
 def cells(path: Path, launcher: str, told: Path) -> list[str]:
     """Return the notebook's cells for a launcher."""
-    found: list[str] = []
-    for cell in read(path, 4).cells:
-        if cell.cell_type != "code" or cell.source.startswith("%load_ext"):
-            continue
-        magic, _, body = cell.source.partition("\n")
-        if not magic.startswith("%%ddp"):
-            found.append(cell.source)
-            continue
-        function = _FUNCTION.format(body=textwrap.indent(body, "    "), told=str(told))
-        return [*found, function, _LAUNCHERS[launcher]]
-    sys.exit("no cell of this notebook begins with %%ddp")
+    before, body = training(path)
+    function = _FUNCTION.format(body=textwrap.indent(body, "    "), told=str(told))
+    return [*before, function, _LAUNCHERS[launcher]]
 
 
 def main() -> None:

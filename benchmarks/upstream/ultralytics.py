@@ -20,8 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from cells import run
-from nbformat import read
+from cells import run, training
 
 _LONGEST = 300
 _ERROR = re.compile(r"^(?:\[rank\d\]: ?)?([\w.]*(?:Error|Exception): .*)$", re.MULTILINE)
@@ -60,18 +59,14 @@ _IN_RANK_0 = "\nif RANK in (-1, 0):\n    import json; print('told', json.dumps(t
 
 def cells(path: Path, *, alone: bool) -> list[str]:
     """Return the notebook's code cells up to the training, without magics."""
-    found: list[str] = []
-    for cell in read(path, 4).cells:
-        if cell.cell_type != "code" or cell.source.startswith("%load_ext"):
-            continue
-        magic, _, body = cell.source.partition("\n")
-        source = body if magic.startswith("%%ddp") else cell.source
-        if _TRAINER in source and not alone:
-            source = _ON_THE_CPU + source.replace(_TRAINER, f"(OverGloo, {_TRAINER[1:]}")
-        found.append(source)
-        if source is body:
-            return found
-    sys.exit("no cell of this notebook begins with %%ddp")
+    before, body = training(path)
+    on_the_cpu = f"(OverGloo, {_TRAINER[1:]}"
+    return [
+        _ON_THE_CPU + source.replace(_TRAINER, on_the_cpu)
+        if _TRAINER in source and not alone
+        else source
+        for source in (*before, body)
+    ]
 
 
 def main() -> None:

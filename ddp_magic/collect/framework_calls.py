@@ -10,7 +10,7 @@ import ast
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.pickling.one_process import type_names
+from ddp_magic.typenames import type_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,7 @@ _HOOKS: dict[str, tuple[str, ...]] = {
 }
 """What is called in every training, by the class that a library knows it of."""
 _YOLO = "ultralytics.engine.model.Model"
+_MODULE = "torch.nn.modules.module.Module"
 _EVENTS = frozenset(
     {
         *("on_pretrain_routine_start", "on_pretrain_routine_end", "optimizer_step"),
@@ -64,6 +65,10 @@ class FrameworkCalls:
         match call:
             case ast.Call(func=ast.Attribute(value=ast.Call(ast.Name("__import__")), attr="start")):
                 self.trains = True  # what a factory of --trainer has made: lines.started
+            case ast.Call(func=ast.Attribute(value=made, attr="train")) if _is_module(
+                made, callees
+            ):
+                pass  # it is the module's mode
             case ast.Call(func=ast.Attribute(value=made, attr="fit" | "train")):
                 self.trains = True
                 self.functions += _events(callees.found(made))
@@ -98,6 +103,11 @@ def _kinds(node: ast.expr, callees: Callees) -> Iterator[type | None]:
 def _kind(node: ast.expr, callees: Callees) -> type | None:
     live = callees.found(node)
     return live if isinstance(live, type) else callees.kind(node)
+
+
+def _is_module(node: ast.expr, callees: Callees) -> bool:
+    names = type_names(_kind(node, callees) or object)
+    return _MODULE in names and _YOLO not in names
 
 
 def _hooks(kind: type | None) -> Iterator[FunctionType]:

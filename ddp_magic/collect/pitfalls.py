@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.collect.one_file import written_by_all
 from ddp_magic.collect.one_gpu import lines_naming_one, named_one, places
-from ddp_magic.pickling.one_process import may_be_refused, type_names
+from ddp_magic.pickling.one_process import may_be_refused
 from ddp_magic.pickling.per_rank import ARGUMENTS
 from ddp_magic.pickling.samplers import is_remade
+from ddp_magic.typenames import type_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

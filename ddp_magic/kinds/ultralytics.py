@@ -18,6 +18,7 @@ from ddp_magic.kinds import ultralytics_settings as settings
 from ddp_magic.kinds.trainer import Trainer
 from ddp_magic.kinds.ultralytics_state import state_of
 from ddp_magic.line.parameters import parameters_of
+from ddp_magic.typenames import type_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,7 @@ _STAYS = (
 
 def is_one(cls: type) -> bool:
     """Whether a class is a trainer of this kind."""
-    return any(f"{kind.__module__}.{kind.__qualname__}" == _BASE for kind in cls.__mro__)
+    return _BASE in type_names(cls)
 
 
 def of_class(name: str, value: Any) -> Trainer | None:

@@ -9,10 +9,12 @@ import functools
 import re
 import sys
 from inspect import Parameter, signature
+from keyword import iskeyword
 from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import OverrideError
+from ddp_magic.ultralytics_device import asked, granted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +32,7 @@ _TYPED = {
 }
 _BESIDES = ("augmentations", "save_dir")
 """What releases take that their table does not have."""
-_OTHERS = ("mps", "npu", "xpu", "tpu", "intel", "vulkan")
+_UNKNOWN = Parameter.empty
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -52,11 +54,8 @@ def known(made: Any, own: Mapping[str, Any]) -> dict[str, Parameter]:
             annotation=types.get(name, _UNKNOWN),
         )
         for name in dict.fromkeys(names)
-        if name.isidentifier()
+        if type(name) is str and name.isidentifier() and not iskeyword(name)
     }
-
-
-_UNKNOWN = Parameter.empty
 
 
 def inherited(args: SimpleNamespace) -> dict[str, Any]:
@@ -99,23 +98,11 @@ def check(before: Mapping[str, Any], bound: Sequence[Bound], ranks: int, gpus: b
 
 def _check_device(device: Any, ranks: int, *, gpus: bool) -> None:
     """Refuse early what `worker.frameworks.ultralytics.device` refuses in the ranks."""
-    listed = (
-        ",".join(map(str, device))
-        if isinstance(device, (list, tuple))
-        else str("" if device is None else device)
-    )
-    names = [name for name in re.split(r"[\s,()\[\]]|cuda:?", listed.lower()) if name]
-    own = [str(rank) for rank in range(ranks)] if gpus else ["cpu"]
-    free = ["-1"] * ranks if gpus else own
-    if (
-        names in ([], own, free)
-        or names[0].startswith(_OTHERS)
-        or (names == ["cpu"] and ranks == 1)
-    ):
+    if granted(device, ranks, gpus=gpus) is not None:
         return
     where = f"{ranks} workers, each with a GPU of its own" if gpus else "workers on the CPU"
     raise OverrideError(
-        f"device={','.join(names)} does not fit this run, which has {where}. Leave it out: "
+        f"device={','.join(asked(device))} does not fit this run, which has {where}. Leave it out: "
         "--gpus, --devices and --nproc say where the workers run, and each is told its own."
     )
 

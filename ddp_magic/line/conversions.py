@@ -8,6 +8,7 @@ import re
 from typing import Literal, NoReturn
 
 from ddp_magic.errors import OptionError
+from ddp_magic.launcher import is_launchers
 
 __all__ = [
     "device_names",
@@ -28,10 +29,6 @@ __all__ = [
 _AMOUNT = r"([0-9]{1,9}(?:\.[0-9]+)?)"
 _DURATION = re.compile(rf"(?:{_AMOUNT}h)?(?:{_AMOUNT}m)?(?:{_AMOUNT}s)?")
 _CPU = "--nproc 2 --env CUDA_VISIBLE_DEVICES="
-# The launcher sets these for each worker, so a value from the line could only be lost.
-_LAUNCHER = re.compile(
-    r"(LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|MASTER_(ADDR|PORT)|TORCHELASTIC_.*"
-)
 
 
 def _number(text: str) -> int | None:
@@ -173,7 +170,7 @@ def variable(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
         _bad_variable(text)
-    if _LAUNCHER.fullmatch(name):
+    if is_launchers(name):
         raise OptionError(
             f"--env {name} cannot be set: the launcher gives it to each worker. Leave it out."
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import OverrideError
-from ddp_magic.pickling.one_process import type_names
 from ddp_magic.pickling.per_rank import ARGUMENTS
+from ddp_magic.typenames import type_names
 
 if TYPE_CHECKING:
     from ddp_magic.line.paths import Place

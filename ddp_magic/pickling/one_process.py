@@ -1,7 +1,6 @@
 """What trainers' libraries set up for the process that makes it; runs in kernel and workers.
 
-Some of it no rank may get: it would train alone, or on data that every rank reads whole. Types are
-known by their names, so that nothing is imported to know them.
+Some of it no rank may get: it would train alone, or on data that every rank reads whole.
 """
 
 from __future__ import annotations
@@ -9,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 from ddp_magic.pickling.refusals import CannotTravel
+from ddp_magic.typenames import entry
 
-__all__ = ["WHY", "check", "may_be_refused", "type_names"]
+__all__ = ["check", "may_be_refused"]
 
-WHY = "which was set up in this kernel, for its one process, and would know of no other rank"
+_WHY = "which was set up in this kernel, for its one process, and would know of no other rank"
 _HERE = "Make it inside the %%ddp cell"
 _FACTORY = (
     f"{_HERE}, or write a function that makes and returns it, and name that with --trainer. If "
@@ -47,14 +47,9 @@ _REFUSED = {
 }
 
 
-def type_names(kind: type) -> list[str]:
-    """Return the full names of a type and of all that it is made of."""
-    return [f"{k.__module__}.{k.__qualname__}" for k in kind.__mro__]
-
-
 def may_be_refused(kind: type) -> bool:
     """Whether `check` refuses objects of this type."""
-    return any(name in _REFUSED for name in type_names(kind))
+    return entry(_REFUSED, kind) is not None
 
 
 def check(obj: Any) -> None:
@@ -63,6 +58,5 @@ def check(obj: Any) -> None:
     Raises:
         CannotTravel: This is such a thing.
     """
-    for name in type_names(type(obj)):
-        if name in _REFUSED:
-            raise CannotTravel(*_REFUSED[name], obj, why=WHY)
+    if said := entry(_REFUSED, type(obj)):
+        raise CannotTravel(*said, obj, why=_WHY)

@@ -16,9 +16,9 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 from ddp_magic.pickling import samplers
-from ddp_magic.pickling.one_process import type_names
 from ddp_magic.pickling.refusals import CannotTravel
 from ddp_magic.pickling.strategies import STRATEGIES, alone
+from ddp_magic.typenames import type_names
 
 if TYPE_CHECKING:
     from ddp_magic.pickling.instances import Plan
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ARGUMENTS", "plan", "settle"]
 
 ARGUMENTS = "transformers.training_args.TrainingArguments"
+_REMEDY = "Make it inside the %%ddp cell"
 _GONE: Final = object()
 _OF_THE_PROCESS: dict[str, dict[str, object]] = {
     ARGUMENTS: {
@@ -172,9 +173,6 @@ def _refuse_settled(obj: Any) -> None:
                     obj,
                     why=f"whose {name}() has read {read[0]}, which is not the same in a rank",
                 )
-
-
-_REMEDY = "Make it inside the %%ddp cell"
 
 
 def _precision(obj: Any) -> dict[str, object]:

@@ -1,7 +1,4 @@
-"""What cannot be in another process, and what to do instead; runs in kernel and workers.
-
-Types are named by text, so that nothing is imported to recognize them.
-"""
+"""What cannot be in another process, and what to do instead; runs in kernel and workers."""
 
 from __future__ import annotations
 
@@ -10,6 +7,8 @@ import sys
 import threading
 import types
 from typing import Any
+
+from ddp_magic.typenames import entry
 
 __all__ = ["CannotTravel", "check", "may_be_refused"]
 
@@ -100,7 +99,7 @@ def check(obj: Any) -> None:
     """
     if type(obj) in _STARTED:
         raise CannotTravel(*_started(obj), obj)
-    found = _refused(type(obj))
+    found = entry(_REFUSED, type(obj))
     if found:
         what, remedy = found
         kind = type(obj).__name__
@@ -138,13 +137,8 @@ def may_be_refused(kind: type) -> bool:
     return (
         kind in (_LOCK, _RLOCK, *_STARTED)
         or issubclass(kind, io.IOBase)
-        or _refused(kind) is not None
+        or entry(_REFUSED, kind) is not None
     )
-
-
-def _refused(kind: type) -> tuple[str, str] | None:
-    names = (f"{k.__module__}.{k.__qualname__}" for k in kind.__mro__)
-    return next((_REFUSED[name] for name in names if name in _REFUSED), None)
 
 
 def _lower(sentence: str) -> str:

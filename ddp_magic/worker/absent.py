@@ -99,21 +99,22 @@ class _First:
 
     def __init__(self) -> None:
         self._since = time.monotonic()
-        self._computed = self._cpu_time()
+        self._computed = self._cpu_times()
 
     def works(self) -> bool:
         """Whether they have computed in the last seconds."""
         if time.monotonic() - self._since < _WINDOW:
             return True
         before = self._computed
-        self._since, self._computed = time.monotonic(), self._cpu_time()
-        return self._computed - before > _BUSY * _WINDOW
+        self._since, self._computed = time.monotonic(), self._cpu_times()
+        now = self._computed.items()  # a process that has ended takes its time with it
+        return sum(spent - before.get(pid, 0.0) for pid, spent in now) > _BUSY * _WINDOW
 
-    def _cpu_time(self) -> float:
-        return sum(map(cpu_time, filter(_is_first, descendants(os.getppid()))))
+    def _cpu_times(self) -> dict[int, float]:
+        return {pid: cpu_time(pid) for pid in descendants(os.getppid()) if _is_first(pid)}
 
 
 def _is_first(pid: int) -> bool:
     with contextlib.suppress(OSError):
-        return b"\0RANK=0\0" in Path(f"/proc/{pid}/environ").read_bytes()
+        return b"\0RANK=0\0" in b"\0" + Path(f"/proc/{pid}/environ").read_bytes()
     return False

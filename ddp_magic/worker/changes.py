@@ -15,7 +15,7 @@ from itertools import islice
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ddp_magic.worker.frameworks.summaries import is_known
+from ddp_magic.worker.frameworks.trainers import is_known
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -23,7 +23,7 @@ from ddp_magic.rundir import RunDir
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import listing, loop, setups, training
 from ddp_magic.worker.body import compiled
-from ddp_magic.worker.frameworks.summaries import summary
+from ddp_magic.worker.frameworks.trainers import summary
 from ddp_magic.worker.values import kept
 
 if TYPE_CHECKING:

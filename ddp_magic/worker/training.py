@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
+import traceback
 from typing import Any
 
+from ddp_magic.launcher import is_launchers
+from ddp_magic.methods import METHODS, trains
 from ddp_magic.worker import frameworks
-from ddp_magic.worker.frameworks import lightning
+from ddp_magic.worker.frameworks.trainers import require_trained
 
-__all__ = ["LAUNCHER", "leave_group", "start", "why"]
+__all__ = ["leave_group", "start", "why"]
 
-LAUNCHER = (
-    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
-    *("GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
-)
-"""What the launcher gives each worker. A process without it is one of its own to every library."""
+_OF_GROUPS = re.compile("process group|rendezvous", re.IGNORECASE)
+"""In what torch says where a group is missed; its checkpoints and others need none."""
 _WHY = (
     "With --trainer the cell's body runs in rank 0 only, after the training: the other ranks have "
     "ended, and the process group with them. Do this in the trainer, or leave --trainer out and "
@@ -33,17 +34,12 @@ def start(made: Any) -> object:
     Raises:
         TypeError: Nothing was trained.
     """
-    for name in ("train", "fit"):
-        method = getattr(made, name, None)
-        if callable(method) and not _switches_mode(method) and _needs_nothing(method):
+    for name in METHODS:
+        method: Any = getattr(made, name, None)
+        if trains(name, method) and _needs_nothing(method):
             return method()
-    lightning.require_fitted(made)
+    require_trained(made)
     return made
-
-
-def _switches_mode(method: Any) -> bool:
-    module = getattr(sys.modules.get("torch.nn"), "Module", None)
-    return module is not None and getattr(method, "__func__", None) is module.train
 
 
 def _needs_nothing(method: Any) -> bool:
@@ -61,19 +57,17 @@ def leave_group() -> None:
     dist = sys.modules.get("torch.distributed")
     if dist is not None and dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
-    for name in LAUNCHER:
-        os.environ.pop(name, None)
+    for name in filter(is_launchers, list(os.environ)):
+        del os.environ[name]
     frameworks.go_alone()
 
 
 def why(error: BaseException) -> str:
     """Say why the body has no process group, if that is what it misses; else nothing."""
-    if isinstance(error, KeyError) and error.args[:1] and error.args[0] in LAUNCHER:
+    if isinstance(error, KeyError) and any(map(is_launchers, error.args[:1])):
         return _WHY
-    trace = error.__traceback__
-    while trace is not None:
-        name = str(trace.tb_frame.f_globals.get("__name__", ""))
-        if name.startswith("torch.distributed."):
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.startswith("torch.distributed.") and _OF_GROUPS.search(str(error)):
             return _WHY
-        trace = trace.tb_next
     return ""

@@ -6,9 +6,16 @@ ahead.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sys
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from wrapt import register_post_import_hook
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = ["attend", "go_alone"]
 
@@ -38,10 +45,16 @@ _ALSO = {"lightning.fabric": "lightning_fabric", "lightning.pytorch": "pytorch_l
 def attend() -> None:
     """Be there when a library is imported that needs to be told something."""
     for module, hook in _HOOKS.items():
-        register_post_import_hook(f"{__name__}.{hook}", module)
+        tell = functools.partial(_tell, f"{__name__}.{hook}")
+        register_post_import_hook(tell, module)
         for part, package in _ALSO.items():
             if module.startswith(part):
-                register_post_import_hook(f"{__name__}.{hook}", package + module[len(part) :])
+                register_post_import_hook(tell, package + module[len(part) :])
+
+
+def _tell(hook: str, module: ModuleType) -> None:
+    with contextlib.suppress(Exception):  # another release: the user's import must not fail for it
+        resolve_name(hook)(module)
 
 
 def go_alone() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.worker.frameworks.patches import around, patch
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 __all__ = ["count_workers"]
@@ -17,12 +20,14 @@ def count_workers(module: ModuleType) -> None:
     Accelerate 1.15 takes one process there whatever the launcher says, so that each of our workers
     would train a model of its own; transformers' Trainer likewise.
     """
-    usual = module.PartialState.__init__
+    patch(module, "PartialState.__init__", _begin)
 
-    def begin(state: Any, cpu: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002 - its own
-        usual(state, cpu or _is_one_of_several_on_the_cpu(), **more)
 
-    module.PartialState.__init__ = begin
+@around
+def _begin(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, Any]) -> None:
+    if _is_one_of_several_on_the_cpu():
+        args, given = args[1:], {**given, "cpu": True}
+    wrapped(*args, **given)
 
 
 def _is_one_of_several_on_the_cpu() -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
-from wrapt import wrap_function_wrapper
+from ddp_magic.worker.frameworks.patches import around, patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +25,6 @@ __all__ = [
 ]
 
 _SET = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-_TRAINERS = {f"{p}.trainer.trainer.Trainer" for p in ("lightning.pytorch", "pytorch_lightning")}
 _ABOUT_DEVICES = re.compile(r"devices?\b|\bgpus?\b|accelerator|interactive", re.IGNORECASE)
 
 
@@ -45,12 +43,13 @@ def start_nothing(module: ModuleType) -> None:
     Under torchrun Lightning 2.6 would start N more from each of them, all of the same rank.
     """
 
+    @around
     def init(wrapped: Callable[..., Any], _: Any, args: Any, given: dict[str, Any]) -> None:
         if "start_method" in given and _is_rank():
             given = {**given, "start_method": "popen"}
         wrapped(*args, **given)
 
-    _wrap(module, "DDPStrategy.__init__", init)
+    patch(module, "DDPStrategy.__init__", init)
 
 
 def leave_signals(module: ModuleType) -> None:
@@ -61,6 +60,7 @@ def leave_signals(module: ModuleType) -> None:
     not how faulthandler has set it: asking for stacks would then kill the rank.
     """
 
+    @around
     def register(wrapped: Callable[..., Any], instance: Any, args: Any, given: Any) -> None:
         before = signal.getsignal(signal.SIGTERM)
         wrapped(*args, **given)
@@ -69,7 +69,7 @@ def leave_signals(module: ModuleType) -> None:
         found = instance._original_handlers  # noqa: SLF001 - there is no other way to it
         instance._original_handlers = {n: found[n] for n in _SET if n in found}  # noqa: SLF001
 
-    _wrap(module, "_SignalConnector.register_signal_handlers", register)
+    patch(module, "_SignalConnector.register_signal_handlers", register)
 
 
 def answer_alone(module: ModuleType) -> None:
@@ -79,31 +79,27 @@ def answer_alone(module: ModuleType) -> None:
     they did before.
     """
 
+    @around
     def rank(wrapped: Callable[[], int], *_: Any) -> int:
         return wrapped() if _is_rank() else 0
 
     for name in ("global_rank", "local_rank"):
-        _wrap(module, f"TorchElasticEnvironment.{name}", rank)
+        patch(module, f"TorchElasticEnvironment.{name}", rank)
 
 
 def watch_trainer(module: ModuleType) -> None:
     """Check each Trainer of this module when it is made, and when it is to do something."""
-    _wrap(module, "Trainer.__init__", _made)
-    _wrap(module, "Trainer.fit", _trains)
+    patch(module, "Trainer.__init__", _made)
+    patch(module, "Trainer.fit", _trains)
     for name in ("fit", "validate", "test", "predict"):
-        _wrap(module, f"Trainer.{name}", _needs_others)
+        patch(module, f"Trainer.{name}", _needs_others)
 
 
 def watch_fabric(module: ModuleType) -> None:
     """Check each Fabric of this module when it is made, and when it takes a model."""
-    _wrap(module, "Fabric.__init__", _made)
-    _wrap(module, "Fabric.setup", _trains)
-    _wrap(module, "Fabric.setup_module", _trains)
-
-
-def _wrap(module: ModuleType, name: str, wrapper: Any) -> None:
-    with contextlib.suppress(AttributeError):  # another release, which has it elsewhere
-        wrap_function_wrapper(module, name, wrapper)
+    patch(module, "Fabric.__init__", _made)
+    patch(module, "Fabric.setup", _trains)
+    patch(module, "Fabric.setup_module", _trains)
 
 
 def _workers() -> int:
@@ -119,6 +115,7 @@ def _is_rank() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
+@around
 def _made(wrapped: Callable[..., None], instance: Any, args: Any, given: dict[str, Any]) -> None:
     """Make a Trainer or Fabric, which must be for one device or as many as there are workers."""
     try:
@@ -137,6 +134,7 @@ def _made(wrapped: Callable[..., None], instance: Any, args: Any, given: dict[st
         )
 
 
+@around
 def _trains(wrapped: Callable[..., Any], instance: Any, args: Any, given: dict[str, Any]) -> Any:
     """Train, unless each rank would do so alone; testing on one device may well be meant."""
     if _size() > 1 and instance.world_size == 1:
@@ -149,6 +147,7 @@ def _trains(wrapped: Callable[..., Any], instance: Any, args: Any, given: dict[s
     return wrapped(*args, **given)
 
 
+@around
 def _needs_others(
     wrapped: Callable[..., Any], instance: Any, args: Any, given: dict[str, Any]
 ) -> Any:
@@ -164,21 +163,18 @@ def _needs_others(
     return wrapped(*args, **given)
 
 
-def require_fitted(made: Any) -> None:
-    """Refuse a Trainer that was only made, alone or beside its model, where training was meant.
+def require_fitted(trainer: Any) -> None:
+    """Refuse a Trainer that was only made.
 
     Raises:
         TypeError: Says what to do instead.
     """
-    items: tuple[Any, ...] = made if isinstance(made, tuple) else (made,)
-    for each in items:
-        names = {f"{t.__module__}.{t.__qualname__}" for t in type(each).__mro__}
-        if names & _TRAINERS and each.state.fn is None:
-            kind = _kind(each)
-            raise TypeError(
-                f"What --trainer names has made a {kind} and fitted nothing: fit() needs a model. "
-                f"Call fit(model) of the {kind} there as well, and return the {kind}."
-            )
+    if trainer.state.fn is None:
+        kind = _kind(trainer)
+        raise TypeError(
+            f"What --trainer names has made a {kind} and fitted nothing: fit() needs a model. "
+            f"Call fit(model) of the {kind} there as well, and return the {kind}."
+        )
 
 
 def _asked(instance: Any) -> tuple[int, int]:

@@ -7,9 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from wrapt import wrap_function_wrapper
-
 from ddp_magic.reporting import log
+from ddp_magic.worker.frameworks.patches import around, patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,9 +31,8 @@ def report(module: ModuleType) -> None:
     """
     if os.environ.get("RANK") == "0":
         reports = _Reports()
-        with contextlib.suppress(AttributeError):  # another release, which has it elsewhere
-            wrap_function_wrapper(module, f"{_CLASS}.log_metrics", reports.logged)
-            wrap_function_wrapper(module, f"{_CLASS}.on_batch_end", reports.batch_ended)
+        patch(module, f"{_CLASS}.log_metrics", around(reports.logged))
+        patch(module, f"{_CLASS}.on_batch_end", around(reports.batch_ended))
 
 
 class _Reports:
@@ -54,12 +52,13 @@ class _Reports:
             self._logged(connector, *args, **given)
 
     def _logged(self, connector: Any, metrics: dict[str, Any], step: int | None = None) -> None:
-        if step is not None or not metrics:  # the steps of a validation count anew
+        if step is not None:  # the steps of a validation count anew
             return
         if self._held:
             log(self._held[1], step=self._held[0])
         self._held = None
-        log(metrics, step=connector.trainer.global_step)
+        if metrics:  # an epoch may end without any
+            log(metrics, step=connector.trainer.global_step)
 
     def batch_ended(
         self, wrapped: Callable[..., None], connector: Any, args: Any, given: dict[str, Any]

@@ -1,7 +1,4 @@
-"""What a finished trainer has to tell, by the name of its type; in rank 0's worker.
-
-A trainer whose `train()` or `fit()` gives nothing would leave the notebook without any result.
-"""
+"""What the finished trainers of some libraries have to tell; in rank 0's worker."""
 
 from __future__ import annotations
 
@@ -9,35 +6,15 @@ import contextlib
 import csv
 from numbers import Number
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, SupportsFloat, cast
+from typing import Any, SupportsFloat, cast
 
 from ddp_magic.results.trained import Trained
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["is_known", "summary"]
+__all__ = ["lightning", "ultralytics"]
 
 
-def summary(trainer: object) -> Trained | None:
-    """Return what came of a training, None where the trainer is of no kind that is known here."""
-    if tell := _way(trainer):
-        with contextlib.suppress(Exception):  # another release, or a trainer of other habits
-            return tell(trainer)
-    return None
-
-
-def is_known(trainer: object) -> bool:
-    """Whether it is a trainer of a kind that is known here: it changes, and stays in its rank."""
-    return _way(trainer) is not None
-
-
-def _way(trainer: object) -> Callable[[Any], Trained] | None:
-    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in type(trainer).__mro__)
-    return next((_KINDS[name] for name in names if name in _KINDS), None)
-
-
-def _ultralytics(trainer: Any) -> Trained:
+def ultralytics(trainer: Any) -> Trained:
+    """Tell of a trainer of Ultralytics."""
     return Trained(
         metrics=_numbers(trainer.metrics or {}),
         best=_file(trainer.best),
@@ -47,7 +24,8 @@ def _ultralytics(trainer: Any) -> Trained:
     )
 
 
-def _lightning(trainer: Any) -> Trained:
+def lightning(trainer: Any) -> Trained:
+    """Tell of a Trainer of Lightning."""
     saver = trainer.checkpoint_callback
     folder = trainer.log_dir
     return Trained(
@@ -59,18 +37,11 @@ def _lightning(trainer: Any) -> Trained:
     )
 
 
-_KINDS = {
-    "ultralytics.engine.trainer.BaseTrainer": _ultralytics,
-    "lightning.pytorch.trainer.trainer.Trainer": _lightning,
-    "pytorch_lightning.trainer.trainer.Trainer": _lightning,
-}
-
-
 def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
     """Return what is a number or a tensor of one."""
     found: dict[str, float] = {}
     for name, value in metrics.items():
-        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+        with contextlib.suppress(TypeError, ValueError, RuntimeError, OverflowError):
             if isinstance(value, Number) or hasattr(value, "item"):
                 found[str(name)] = float(cast("SupportsFloat", value))
     return found
@@ -86,7 +57,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         lines = csv.DictReader(file, skipinitialspace=True)
-        return [{name.strip(): _plain(text) for name, text in line.items()} for line in lines]
+        return [
+            {name.strip(): _plain(text) for name, text in line.items() if name} for line in lines
+        ]
 
 
 def _plain(text: str | None) -> Any:

@@ -7,12 +7,12 @@ those that every trainer has, so that a class of the notebook needs nothing of i
 
 from __future__ import annotations
 
-import functools
 from datetime import timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.worker.frameworks.ultralytics.ranks import workers, wrap
+from ddp_magic.worker.frameworks.patches import around, patch
+from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +25,15 @@ def train(module: Any) -> None:
     import torch
 
     module.BaseTrainer.world_size = _WorldSize()
-    wrap(module.BaseTrainer, "_setup_ddp", _meeting)
+    patch(module, "BaseTrainer._setup_ddp", _meeting)
     parallel = _with(torch.nn.parallel, DistributedDataParallel=_parallel)
     module.nn = _with(module.nn, parallel=parallel)
 
 
 def validate(module: Any) -> None:
     """Let the validation after a training run on the CPU, where it asks for the current GPU."""
-    wrap(module.BaseValidator, "__call__", _validating)
-    wrap(module, "AutoBackend", _on_its_device)
+    patch(module, "BaseValidator.__call__", _validating)
+    patch(module, "AutoBackend", _on_its_device)
 
 
 class _WorldSize:
@@ -55,8 +55,9 @@ def _in_company(trainer: Any) -> bool:
     return workers() > 1 and trainer.device.type == "cpu"
 
 
-def _meeting(original: Callable[[Any], None]) -> Callable[[Any], None]:
-    """Return a ``_setup_ddp`` that also meets on the CPU, and takes a group that is there.
+@around
+def _meeting(wrapped: Callable[[], None], trainer: Any, *_: object) -> None:
+    """Meet on the CPU too, and take a group that is there.
 
     A trainer leaves its process group behind, and a second one in the same process would not train
     under torchrun: it makes a group as well.
@@ -64,18 +65,13 @@ def _meeting(original: Callable[[Any], None]) -> Callable[[Any], None]:
     import torch
 
     dist = torch.distributed
-
-    @functools.wraps(original)
-    def setup(self: Any) -> None:
-        if dist.is_initialized():
-            if self.device.type == "cuda":
-                self.device = torch.device("cuda", torch.cuda.current_device())
-        elif _in_company(self):
-            dist.init_process_group("gloo", timeout=timedelta(hours=3))  # as long as on GPUs
-        else:
-            original(self)
-
-    return setup
+    if dist.is_initialized():
+        if trainer.device.type == "cuda":
+            trainer.device = torch.device("cuda", torch.cuda.current_device())
+    elif _in_company(trainer):
+        dist.init_process_group("gloo", timeout=timedelta(hours=3))  # as long as on GPUs
+    else:
+        wrapped()
 
 
 def _parallel(model: Any, *arguments: Any, **options: Any) -> Any:
@@ -87,34 +83,28 @@ def _parallel(model: Any, *arguments: Any, **options: Any) -> Any:
     return DistributedDataParallel(model, *arguments, **options)
 
 
-def _validating(original: Callable[..., Any]) -> Callable[..., Any]:
+@around
+def _validating(wrapped: Callable[..., Any], _: object, args: Any, given: dict[str, Any]) -> Any:
     import torch
 
-    @functools.wraps(original)
-    def validate(self: Any, *arguments: Any, **options: Any) -> Any:
-        if workers() == 1 or torch.cuda.is_available():
-            return original(self, *arguments, **options)
-        current = torch.cuda.current_device
-        torch.cuda.current_device = lambda: 0  # it raises without a GPU
-        try:
-            return original(self, *arguments, **options)
-        finally:
-            torch.cuda.current_device = current
-
-    return validate
+    if workers() == 1 or torch.cuda.is_available():
+        return wrapped(*args, **given)
+    current = torch.cuda.current_device
+    torch.cuda.current_device = lambda: 0  # it raises without a GPU
+    try:
+        return wrapped(*args, **given)
+    finally:
+        torch.cuda.current_device = current
 
 
-def _on_its_device(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return what loads a model for validation, on the device of the ranks."""
+@around
+def _on_its_device(wrapped: type, _: object, args: Any, given: dict[str, Any]) -> Any:
+    """Load a model for validation on the device of the ranks."""
     import torch
 
-    @functools.wraps(original, updated=())
-    def load(*arguments: Any, **options: Any) -> Any:
-        if workers() > 1 and not torch.cuda.is_available():
-            options["device"] = torch.device("cpu")
-        return original(*arguments, **options)
-
-    return load
+    if workers() > 1 and not torch.cuda.is_available():
+        given = {**given, "device": torch.device("cpu")}
+    return wrapped(*args, **given)
 
 
 def _with(module: ModuleType, **names: object) -> ModuleType:

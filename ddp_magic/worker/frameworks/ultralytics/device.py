@@ -6,56 +6,46 @@ group; one too many, and making the group waits for three hours.
 
 from __future__ import annotations
 
-import functools
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.worker.frameworks.ultralytics.ranks import workers, wrap
+from ddp_magic.ultralytics_device import asked, granted
+from ddp_magic.worker.frameworks.patches import around, patch
+from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["choose"]
 
-_OTHERS = ("mps", "npu", "xpu", "tpu", "intel", "vulkan")
-
 
 def choose(module: Any) -> None:
     """Have trainers be made for the device of the ranks."""
-    wrap(module.BaseTrainer, "__init__", functools.partial(_made, module))
-    wrap(module, "get_cfg", _read)
+    patch(module, "BaseTrainer.__init__", _made)
+    patch(module, "get_cfg", _read)
 
 
-def _made(module: Any, original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
-    def make(
-        self: Any,
-        cfg: Any = module.DEFAULT_CFG,
-        overrides: dict[str, Any] | None = None,
-        *others: Any,
-        **named: Any,
-    ) -> None:
-        given = {**(overrides or {})}
-        wanted = given.get("device") if "device" in given else _of(cfg)
-        given["device"] = _chosen(wanted)
-        original(self, cfg, given, *others, **named)
-
-    return make
+@around
+def _made(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, Any]) -> None:
+    call = signature(wrapped).bind(*args, **given)
+    call.apply_defaults()
+    overrides = {**(call.arguments["overrides"] or {})}
+    wanted = overrides["device"] if "device" in overrides else _of(call.arguments["cfg"])
+    call.arguments["overrides"] = {**overrides, "device": _chosen(wanted)}
+    wrapped(*call.args, **call.kwargs)
 
 
-def _read(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a `get_cfg` for what does not come by our `__init__`.
+@around
+def _read(wrapped: Callable[..., Any], _: object, args: Any, given: dict[str, Any]) -> Any:
+    """Read the settings of what does not come by our `__init__`.
 
     That is one that a cell has replaced, and the settings of a checkpoint, which was made on other
     devices: only those are read without overrides.
     """
-
-    @functools.wraps(original)
-    def get_cfg(cfg: Any, overrides: Any = None) -> Any:
-        settings = original(cfg, overrides)
-        settings.device = _chosen(None if overrides is None else settings.device)
-        return settings
-
-    return get_cfg
+    overrides = signature(wrapped).bind(*args, **given).arguments.get("overrides")
+    settings = wrapped(*args, **given)
+    settings.device = _chosen(None if overrides is None else settings.device)
+    return settings
 
 
 def _of(cfg: Any) -> Any:
@@ -70,34 +60,17 @@ def _chosen(wanted: Any) -> Any:
     """
     import torch
 
-    count, ids = workers(), _ids(wanted)
-    own = [str(number) for number in range(count)] if torch.cuda.is_available() else ["cpu"]
-    if ids and ids[0].startswith(_OTHERS):
-        return wanted
-    if not ids or ids == own or (len(ids) == count and {*ids} == {"-1"} and own != ["cpu"]):
-        return ",".join(own)
-    if ids == ["cpu"] and count == 1:
-        return wanted
-    raise ValueError(_why_not(wanted, ids, own, count))
+    gpus = torch.cuda.is_available()
+    device = granted(wanted, workers(), gpus=gpus)
+    if device is None:
+        raise ValueError(_why_not(wanted, workers(), gpus=gpus))
+    return device
 
 
-def _ids(device: Any) -> list[str]:
-    """Return the ids in a device, as Ultralytics reads it; none for the current device.
-
-    >>> _ids("cuda:0, cuda:1"), _ids([0, 1]), _ids(0), _ids("cpu"), _ids("cuda"), _ids(None)
-    (['0', '1'], ['0', '1'], ['0'], ['cpu'], [], [])
-    """
-    listed = device if isinstance(device, (list, tuple)) else [device]
-    text = ",".join(str(each) for each in listed).lower()
-    for dropped in ("cuda:", "none", "(", ")", "[", "]", "'", " "):
-        text = text.replace(dropped, "")
-    return [each for each in text.split(",") if each and each != "cuda"]
-
-
-def _why_not(wanted: Any, ids: list[str], own: list[str], count: int) -> str:
-    said = f"device={wanted!r}"
+def _why_not(wanted: Any, count: int, *, gpus: bool) -> str:
+    ids, said = asked(wanted), f"device={wanted!r}"
     ranks, train = ("1 worker", "trains") if count == 1 else (f"{count} workers", "train")
-    if own == ["cpu"]:
+    if not gpus:
         return (
             f"{said} asks for a GPU, and this run's {ranks} {train} on the CPU. "
             "Leave device out, which fits every run, or take GPUs with --gpus."

@@ -6,14 +6,14 @@ import os
 import sys
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ddp_magic.worker.store import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["be_alone", "from_rank_0", "rank", "workers", "wrap"]
+__all__ = ["be_alone", "from_rank_0", "rank", "workers"]
 
 _PATIENCE = 1800.0
 _asked: Counter[str] = Counter()
@@ -66,10 +66,3 @@ def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
             )
         time.sleep(0.02)
     return store.get(key).decode()
-
-
-def wrap(owner: Any, name: str, wrapper: Callable[[Any], Any]) -> None:
-    """Put a function of ours around one of a module or class, if it has that name."""
-    original = getattr(owner, name, None)
-    if original is not None:
-        setattr(owner, name, wrapper(original))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from ddp_magic.worker.frameworks.ultralytics.ranks import workers, wrap
+from ddp_magic.worker.frameworks.patches import around, patch
+from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,19 +16,18 @@ __all__ = ["refuse"]
 
 def refuse(module: Any) -> None:
     """Refuse such a call where it would start a program for each data set, in every rank."""
-    if hasattr(module, "MultiTrainer"):
-        wrap(module.MultiTrainer, "__init__", _in_this_process)
+    patch(module, "MultiTrainer.__init__", _in_this_process)
 
 
-def _in_this_process(original: Callable[..., None]) -> Callable[..., None]:
-    @functools.wraps(original)
-    def make(self: Any, trainer: Any, *others: Any, **named: Any) -> None:
-        if trainer is None and workers() > 1:
-            raise ValueError(
-                "For several data sets Ultralytics starts programs of its own, which would be no "
-                "ranks of this run. Name a trainer, as in trainer=DetectionTrainer, or call "
-                "train() for each data set in a loop."
-            )
-        original(self, trainer, *others, **named)
-
-    return make
+@around
+def _in_this_process(
+    wrapped: Callable[..., None], _: object, args: Any, given: dict[str, Any]
+) -> None:
+    trainer = signature(wrapped).bind(*args, **given).args[0]
+    if trainer is None and workers() > 1:
+        raise ValueError(
+            "For several data sets Ultralytics starts programs of its own, which would be no "
+            "ranks of this run. Name a trainer, as in trainer=DetectionTrainer, or call "
+            "train() for each data set in a loop."
+        )
+    wrapped(*args, **given)
