@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 import types
@@ -110,6 +111,7 @@ def _become_agent(asking: socket.socket, told: dict[str, Any], fds: list[int]) -
         os.environ.clear()
         os.environ.update(told["environ"])
         _show(MARK)
+        tempfile.tempdir = None  # that of the test for which the server began
         os.chdir(told["cwd"])
         sys.path[:] = told["path"]
         sys.modules.pop("sitecustomize", None)  # which an interpreter imports as it begins
