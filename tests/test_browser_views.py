@@ -32,7 +32,8 @@ play([started(shown=(0, 1)), out("from zero\\n"), out("from one\\n", 1), Until("
 DEAF = "import ddp_magic.shell\nheard, ddp_magic.shell.hear = ddp_magic.shell.hear, lambda *_: None"
 HEARING = "ddp_magic.shell.hear = heard"
 FLOOD = """
-play([*flood(0), StateChanged(time=0.0, state=RunState.RUNNING), Until("{go}"), *flood({lines})])
+play([*flood(0), StateChanged(time=0.0, state=RunState.RUNNING), Until("{go}"), *flood({lines}),
+      Until("{go}-2"), out("one more\n")])
 """
 
 
@@ -143,6 +144,7 @@ def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
     assert panel.locator(".ddp-line").count() <= 2100
     log = panel.locator(".ddp-log").element_handle()
     last = log.evaluate("log => { log.scrollTop = 0; return log.textContent.slice(-99); }")
+    go(server, "flood-2")
     arrived = "([log, last]) => log.textContent.slice(-99) !== last"
     lab.until(arrived, [log, last])
     assert log.evaluate("log => log.scrollTop") == 0, "who reads above is not torn away"
@@ -150,7 +152,7 @@ def test_a_flood_leaves_the_page_responsive_and_its_bytes_bounded(lab, server):
 
     assert lab.page.evaluate("clearInterval(window.watch), window.stall") < 1500
     assert lab.traffic.bytes - before < 5_000_000, "of 14 MB that were printed"
-    assert "of 100,000 lines" in output.locator(".jp-RenderedHTML summary").first.inner_text()
+    assert "of 100,001 lines" in output.locator(".jp-RenderedHTML summary").first.inner_text()
 
 
 def test_a_page_that_is_reloaded_in_the_middle_shows_the_run_and_stops_it(seven):
