@@ -33,7 +33,7 @@ DEAF = "import ddp_magic.shell\nheard, ddp_magic.shell.hear = ddp_magic.shell.he
 HEARING = "ddp_magic.shell.hear = heard"
 FLOOD = """
 play([*flood(0), StateChanged(time=0.0, state=RunState.RUNNING), Until("{go}"), *flood({lines}),
-      Until("{go}-2"), out("one more\n")])
+      Until("{go}-2"), out("one more\\n")])
 """
 
 
