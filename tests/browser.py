@@ -148,6 +148,7 @@ class Notebook:
 
     def run(self, index: int, *, wait: bool = True) -> Locator:
         """Run a cell and return its output area; with `wait`, when the cell has ended."""
+        self.page.bring_to_front()  # or it draws nothing, behind one that was used after it
         done = self.page.evaluate_handle(
             f"""index => {{
                 const panel = {_WIDGET};
