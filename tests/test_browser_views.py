@@ -80,6 +80,8 @@ def test_output_is_live_while_the_cell_blocks_and_the_record_takes_its_place(lab
     first = panel.locator(".ddp-elapsed").inner_text()
     elapsed = panel.locator(".ddp-elapsed").element_handle()
     lab.until("([node, first]) => node.textContent !== first", [elapsed, first])
+    # which is drawn every few seconds
+    output.locator(".jp-RenderedHTML", has_text="running").first.wait_for(state="attached")
     saved = lab.save()
     assert (
         saved.cells[1]
