@@ -416,6 +416,15 @@ def test_what_only_a_function_reads_is_left_out_and_the_worker_says_why(kernel: 
     )
 
 
+def gather_or_refuse(kernel: KernelSide, body: str, reader: str | None) -> None:
+    """Collect a body, which is refused where a function is named that is sure to read."""
+    if reader is None:
+        kernel.gather(body)
+        return
+    with pytest.raises(CollectError, match=f"which no worker .* \\({reader}\\(\\) reads it"):
+        kernel.gather(body)
+
+
 _CALLS = {
     "step()": "step",
     "for _ in range(3):\n    out = step()": "step",
@@ -459,11 +468,7 @@ def test_what_a_function_is_sure_to_read_is_refused_beforehand(kernel: KernelSid
         "class V(B):\n    def go(self): return 1",
     )
 
-    if _CALLS[body] is None:
-        kernel.gather(body)
-        return
-    with pytest.raises(CollectError, match=f"which no worker .* \\({_CALLS[body]}\\(\\) reads it"):
-        kernel.gather(body)
+    gather_or_refuse(kernel, body, _CALLS[body])
 
 
 _PASSED = {
@@ -528,11 +533,7 @@ def test_what_a_library_is_sure_to_make_a_function_read_is_refused_beforehand(
         "yolo.callbacks = {'on_train_start': [told_of_it], 'on_predict_start': [print]}",
     )
 
-    if _PASSED[body] is None:
-        kernel.gather(body)
-        return
-    with pytest.raises(CollectError, match=f"which no worker .* \\({_PASSED[body]}\\(\\) reads it"):
-        kernel.gather(body)
+    gather_or_refuse(kernel, body, _PASSED[body])
 
 
 def test_idle_locks_go_along(kernel: KernelSide):

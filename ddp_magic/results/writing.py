@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Pulse", "Writer"]
 
 _WRAPPERS = {
-    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
-    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-    "lightning.fabric.wrappers._FabricModule": "_forward_module",
-    "lightning_fabric.wrappers._FabricModule": "_forward_module",
-    "lightning.fabric.wrappers._FabricOptimizer": "_optimizer",
-    "lightning_fabric.wrappers._FabricOptimizer": "_optimizer",
+    "torch.nn.parallel.distributed.DistributedDataParallel": ("module", "module"),
+    "torch._dynamo.eval_frame.OptimizedModule": ("module", "_orig_mod"),
+    "lightning.fabric.wrappers._FabricModule": ("module", "_forward_module"),
+    "lightning_fabric.wrappers._FabricModule": ("module", "_forward_module"),
+    "lightning.fabric.wrappers._FabricOptimizer": ("optimizer", "_optimizer"),
+    "lightning_fabric.wrappers._FabricOptimizer": ("optimizer", "_optimizer"),
 }
 _SHARDED = (
     "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel",
@@ -166,8 +166,7 @@ class _ResultPickler(Pickler):
         for kind in type(obj).__mro__:
             name = f"{kind.__module__}.{kind.__qualname__}"
             if name in _WRAPPERS:
-                inside = _WRAPPERS[name]
-                what = "optimizer" if inside == "_optimizer" else "module"
+                what, inside = _WRAPPERS[name]
                 self.unwrapped.add(f"{what} inside {kind.__qualname__.lstrip('_')}")
                 return rebuild.itself, (getattr(obj, inside),)
             if name in _SHARDED:
