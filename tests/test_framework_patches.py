@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from ddp_magic.worker.frameworks import accelerate
+from ddp_magic.worker.frameworks import accelerate, patches
 from ddp_magic.worker.frameworks.patches import around, patch
 
 LIBRARY = """
@@ -50,8 +50,13 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     module = ModuleType("a_library")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(LIBRARY, vars(module))
-    for path in (*PATHS, "Trainer.of_another_release", "nothing.there"):
+    for path in PATHS:
         patch(module, path, passed)
+    monkeypatch.setattr(patches, "_told", set())
+    patch(module, "Trainer.of_a_newer_release", passed, newer=True)
+    with pytest.warns(RuntimeWarning, match=r"does not know a_library: .*it has no nothing\.there"):
+        patch(module, "nothing.there", passed)
+    patch(module, "nothing.either", passed)  # said already
     calls.clear()
     return module
 

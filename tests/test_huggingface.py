@@ -228,7 +228,7 @@ def test_accelerate_counts_the_workers_and_its_model_of_mixed_precision_comes_ba
 ):
     notebook.run(
         """
-        %%ddp -n 2 -o told,other
+        %%ddp -n 2 -o told,other,loader
         torch.manual_seed(0)
         accelerator = Accelerator(gradient_accumulation_steps=2, mixed_precision="bf16")
         other = Net()
@@ -260,6 +260,7 @@ def test_accelerate_counts_the_workers_and_its_model_of_mixed_precision_comes_ba
     assert told == [2, 3, 2, 48, "torch.float32", True]
     assert one == two == notebook.value("digest(other)")
     assert notebook.value("other(Rows(4, 1).x)['logits'].dtype == torch.float32")
+    assert notebook.value("sum(len(batch['labels']) for batch in loader)") == 48
 
 
 @pytest.mark.parametrize(

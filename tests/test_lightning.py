@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import signal
+import warnings
 from pathlib import Path
 from pkgutil import resolve_name
 from types import ModuleType, SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 
 from ddp_magic.rundir import STACKS_SIGNAL, RunDir
 from ddp_magic.worker import frameworks, stdio, training
-from ddp_magic.worker.frameworks import lightning
+from ddp_magic.worker.frameworks import lightning, patches
 
 
 def module() -> Any:
@@ -101,9 +102,13 @@ def test_an_import_does_not_fail_for_a_release_in_which_all_has_other_names(monk
     monkeypatch.setattr(frameworks, "register_post_import_hook", lambda h, m: hooked.update({m: h}))
     frameworks.attend()
 
-    for name, hook in hooked.items():
-        hook(ModuleType(name))
+    monkeypatch.setattr(patches, "_told", set())
+    with warnings.catch_warnings(record=True, action="always") as told:
+        for name, hook in hooked.items():
+            hook(ModuleType(name))
     assert len(hooked) > 15
+    libraries = ["accelerate", "lightning", "lightning_fabric", "pytorch_lightning", "ultralytics"]
+    assert sorted(str(each.filename).strip("<>") for each in told) == libraries, "once for each"
 
 
 @pytest.mark.parametrize("kind", ["Trainer", "Fabric"])
@@ -252,8 +257,9 @@ def test_sigterm_stays_the_workers_while_it_fits(connector):
     assert meanwhile == signal.getsignal(signal.SIGTERM) == ours
 
 
-def test_another_release_without_these_names_is_left_as_it_is():
+def test_another_release_without_these_names_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch):
     nothing: Any = ModuleType("fake")
+    monkeypatch.setattr(patches, "_told", {"fake"})
     for hook in (lightning.start_nothing, lightning.leave_signals, lightning.answer_alone):
         hook(nothing)
     lightning.watch_trainer(nothing)

@@ -82,7 +82,7 @@ alone.fit(net, datamodule=data)
 kept = weights(net)
 """
 TRAINED = """
-%%ddp -n 2 -o told,net,best,seen,trainer,fabric_net
+%%ddp -n 2 -o told,net,best,seen,trainer,fabric_net,loader
 said = []
 for wrong in (dict(devices=1), dict(devices=4), dict(devices=[0, 1])):
     try:
@@ -113,7 +113,9 @@ fabric = L.Fabric()
 fabric.launch()
 fabric_net = nn.Linear(4, 1)
 fabric_net, optimizer = fabric.setup(fabric_net, torch.optim.SGD(fabric_net.parameters(), 0.05))
-for a, b in fabric.setup_dataloaders(data.val_dataloader()):
+loader = fabric.setup_dataloaders(data.val_dataloader())
+told["rows"] = sum(len(a) for a, _ in loader)
+for a, b in loader:
     loss = nn.functional.mse_loss(fabric_net(a), b)
     optimizer.zero_grad(); fabric.backward(loss); optimizer.step()
 told["fabric"] = fabric.world_size, gathered(weights(fabric_net))
@@ -139,6 +141,20 @@ print(json.dumps(told | {
     "files": sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()),
     "prepared": (folder / "prepared").read_text(),
 }))
+"""
+# One process, as it is after a Trainer(devices=1): it predicts, tests, trains on and saves.
+USED = """
+whole = x.sum(1, keepdim=True)
+error = lambda: nn.functional.mse_loss(net.net(x), whole).item()
+used = {"predicted": sum(map(len, trainer.predict(net, datamodule=data))),
+        "tested": trainer.test(net, datamodule=data, verbose=False)[0]["val_loss"],
+        "error": error(), "rows": sum(len(a) for a, _ in loader)}
+trainer.fit_loop.max_epochs, before = 6, trainer.global_step
+trainer.fit(net, datamodule=data)
+trainer.save_checkpoint(folder / "after.ckpt")
+loaded = Net.load_from_checkpoint(folder / "after.ckpt")
+print(json.dumps(used | {"steps": [before, trainer.global_step], "after": error(),
+                         "world": trainer.world_size, "same": weights(loaded) == weights(net)}))
 """
 
 
@@ -262,6 +278,22 @@ def test_a_trainer_that_trainer_names_is_looked_at_in_rank_0(trained, notebook):
     assert (folder / "named.ckpt").exists()
     assert tests == 1
     assert "Make a Trainer(devices=1) for this here" in said
+
+
+def test_what_comes_back_works_for_the_one_process_of_the_notebook(trained, notebook):
+    _, told = trained
+    made, _ = notebook
+    status, shown = made.run(USED)
+    assert status == "ok", shown
+    used = json.loads(shown.splitlines()[-1])
+
+    assert told["rows"] == 32, "a rank's part"
+    assert (used["rows"], used["predicted"], used["world"]) == (64, 64, 1)
+    assert used["tested"] == pytest.approx(used["error"])
+    before, after = used["steps"]
+    assert (before, after) == (8, 8 + 4 * 8), "two epochs of four batches, four more of eight"
+    assert used["after"] < used["error"]
+    assert used["same"]
 
 
 def test_stop_ends_a_fit_as_stopped_with_what_it_had(trained, notebook):

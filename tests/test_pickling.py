@@ -151,6 +151,18 @@ def test_a_class_of_this_process_comes_back_as_itself_and_unchanged(copy: Copy):
     assert cls.made == 5
 
 
+def test_what_a_library_calls_deprecated_is_read_without_its_warning(copy: Copy):
+    """Torch's is in every Trainer of Lightning that comes back; making one warns."""
+    from torch.utils import _pytree
+
+    leaf, *_ = _pytree.tree_structure([0]).children()
+    back = copy({"leaf": leaf})["leaf"]
+
+    assert (type(back), back, back.num_leaves) == (type(leaf), leaf, 1)
+    with pytest.warns(FutureWarning):
+        type(leaf)()
+
+
 def test_classes_keep_their_qualified_name_slots_and_enum_attributes(kernel: KernelSide):
     kernel.cells(
         "import enum, pickle\nclass Outer:\n    @staticmethod\n    def mark(): return 0\n"

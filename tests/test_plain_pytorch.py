@@ -50,6 +50,7 @@ def main(argv=None):
 """, """
 optimizer = torch.optim.SGD((net := Net()).parameters(), lr=0.05)
 schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+of_two = DistributedSampler(range(6), num_replicas=2, rank=0, shuffle=False)
 sys.argv = ["train.py", "--lr", "0.5"]
 """  # fmt: skip
 
@@ -83,6 +84,8 @@ for epoch in range(2):
             optimizer.zero_grad()
     schedule.step()
 told["ddp"] = digests(model)
+told["parts"] = [None, None]
+dist.all_gather_object(told["parts"], list(of_two))
 
 zero = ZeroRedundancyOptimizer(model.parameters(), torch.optim.Adam, lr=0.01)
 with Join([model, zero]):
@@ -145,6 +148,7 @@ def test_a_plain_trainer_has_all_of_pytorch_and_rank_0s_result_is_its_own(
     assert shown.error is None, shown.err + shown.told
     ns, told = torch_cells.ns, torch_cells.ns["told"]
     assert told["argv"] == 0.5
+    assert told["parts"] == [[0, 2, 4], [1, 3, 5]], "the notebook has made it for rank 0 of two"
     assert len(set(told["ddp"])) == len(set(told["uneven"])) == 1
     assert told["ddp"] != told["uneven"]
     assert (told["fork"], told["spawn"]) == (32, 32)

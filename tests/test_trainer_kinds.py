@@ -264,6 +264,10 @@ def test_a_finished_training_is_told_by_its_files(notebook: dict[str, Any], tmp_
     assert told.rows[1]["train/loss"] == 0.001
     assert "map = 0.25" in repr(told)
     assert "rows: 2" in repr(told)
+    trained.args.save, trained.fitness, trained.best_fitness = False, 0.25, 0.5
+    assert summary(trained).best == "", "it is of an earlier training"
+    trained.fitness = 0.5
+    assert summary(trained).best == told.best
     del trained.best  # another release
     assert summary(trained) is None
     assert summary(object()) is None

@@ -81,7 +81,7 @@ def test_a_collective_in_the_body_raises_at_once_and_says_why(trained, line: str
 def test_factories_partials_instances_and_plain_functions_train(trained) -> None:
     trained.cells(
         """
-        import functools
+        import asyncio, functools
         def make(lr=0.1, epochs=1):
             return Trainer(lr, epochs)
         short = functools.partial(Trainer, epochs=1)
@@ -97,6 +97,17 @@ def test_factories_partials_instances_and_plain_functions_train(trained) -> None
                 dist.init_process_group()
                 self.done += dist.get_world_size()
         counter = Counter()
+        class Later:
+            def __init__(self, factor):
+                self.factor = factor
+            async def train(self):
+                await asyncio.sleep(0)
+                dist.init_process_group()
+                return dist.get_world_size() * self.factor
+        def later(factor=2):
+            return Later(factor)
+        async def still_later(factor=3):
+            return Later(factor)
         """
     )
     values = []
@@ -106,11 +117,13 @@ def test_factories_partials_instances_and_plain_functions_train(trained) -> None
         ("--trainer fit scale=10", "trainer"),
         ("--trainer fit scale=10 factor=1", ""),
         ("--trainer counter", "trainer.done"),
+        ("--trainer later", ""),
+        ("--trainer still_later factor=4", ""),
     ]:
         shown = trained.run(f"%%ddp -n 2 {line}\n{body}" if body else f"%ddp -n 2 {line}")
         assert shown.error is None, (line, shown.err + shown.told)
         values.append(shown.value)
-    assert values == [2, 1, 60.0, 30.0, 2]
+    assert values == [2, 1, 60.0, 30.0, 2, 4, 8]
     assert trained.ns["counter"].done == 0
 
 

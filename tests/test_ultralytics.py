@@ -152,6 +152,13 @@ model = YOLO(recipe)
 model.train(trainer=seven, name="alone", **small)
 alone = os.environ["RANK"], RANK, model.trainer.made_in, str(model.trainer.best)
 """
+ONE_VALIDATES = """
+%%ddp -n 2
+model = YOLO(recipe)
+model.train(trainer=MyTrainer, name="lone", **small)
+if RANK == 0:
+    model.val(data=small["data"])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +192,7 @@ def old_kernel(tmp_path_factory, forks):
 def check_body(kernel, place, *, spawn: bool, second: str) -> None:
     """All that is defined in cells is in both ranks, and their files are there once."""
     shown = done(kernel, BODY.replace("{spawn}", str(spawn)))
+    assert "%%ddp does not know" not in shown, "all that we patch in this release is there"
     for name, gamma in (("fold", 7), (second, 7), ("kept", 8)):
         ranks = [json.loads((place / f"{name}-{rank}.json").read_text()) for rank in (0, 1)]
         assert [told.pop("made_in") for told in ranks] == [0, 1]
@@ -236,6 +244,14 @@ def test_an_interrupt_reaches_every_rank_and_the_training_is_resumed_where_it_wa
     assert after[: len(before)] == before
     ranks = [json.loads((place / f"slow-{rank}.json").read_text()) for rank in (0, 1)]
     assert ranks[0]["weights"] == ranks[1]["weights"]
+
+
+def test_a_validation_of_rank_0_alone_says_whom_it_meets(kernel, place):
+    status, shown = kernel.run(ONE_VALIDATES.strip("\n"))
+    assert status == "error"
+    told = " ".join(shown.splitlines()[-3:])
+    assert "which not all ranks came to: it stands under `if RANK == 0:`" in told
+    assert "Ultralytics meets the other ranks in it. Call it in the notebook after the run" in told
 
 
 def test_the_old_release_does_all_of_it_too(old_kernel):

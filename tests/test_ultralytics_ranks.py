@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ddp_magic.worker import frameworks
-from ddp_magic.worker.frameworks import ultralytics
+from ddp_magic.worker.frameworks import patches, ultralytics
 from ddp_magic.worker.frameworks.ultralytics import files, ranks
 
 LEAVE_OUT = "Leave device out"
@@ -26,6 +26,13 @@ class Store(dict[str, bytes]):
 
     def check(self, keys):
         return all(key in self for key in keys)
+
+
+@pytest.fixture(autouse=True)
+def told(monkeypatch):
+    """Of which libraries it is told that they are unknown: not of stand-ins that have little."""
+    monkeypatch.setattr(patches, "_told", found := {"ultralytics"})
+    return found
 
 
 @pytest.fixture
@@ -54,7 +61,10 @@ def library():
         def _setup_ddp(self):
             self.met = "as ever"
 
-    return SimpleNamespace(BaseTrainer=BaseTrainer, DEFAULT_CFG={"device": None}, nn=torch.nn)
+    return SimpleNamespace(
+        __name__="ultralytics.fake", BaseTrainer=BaseTrainer, DEFAULT_CFG={"device": None},
+        nn=torch.nn,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +236,19 @@ def test_a_rank_that_waits_for_a_rank_0_that_never_comes_says_so(store, monkeypa
         files._agreed(places(tmp_path))(SimpleNamespace(name="fold", resume=False))
 
 
+def test_what_fails_in_rank_0_fails_in_the_others_at_once(store, monkeypatch):
+    def get_save_dir(args, name=None):
+        raise PermissionError("no place to write")
+
+    wrapped, args = files._agreed(get_save_dir), SimpleNamespace(name="fold", resume=False)
+    be(monkeypatch, 0, 2)
+    with pytest.raises(PermissionError):
+        wrapped(args)
+    be(monkeypatch, 1, 2)
+    with pytest.raises(RuntimeError, match=r"^Rank 0 could not .*: PermissionError: no place"):
+        wrapped(args)
+
+
 def test_the_only_worker_and_rank_0_after_training_are_no_ranks(monkeypatch):
     module, other = ModuleType("ultralytics.fake"), ModuleType("others")
     for each in (module, other):
@@ -281,10 +304,16 @@ def test_a_sweep_that_would_start_programs_of_its_own_is_refused(monkeypatch):
     assert MultiTrainer(None, {}, None).trainer is None
 
 
-def test_a_release_without_some_of_the_names_is_left_as_it_is():
+def test_a_release_without_some_of_the_names_is_left_as_it_is_and_told_once(told):
     module = library()
+    module.get_cfg = module.get_save_dir = len
+    module.BaseTrainer.get_dataset = len
+    told.clear()
+    ultralytics.train(module)  # without a MultiTrainer: releases before 8.4 have none
+    assert told == set()
     del module.BaseTrainer._setup_ddp
-    ultralytics.train(module)
-    ultralytics.download(SimpleNamespace())
+    with pytest.warns(RuntimeWarning, match=r"fake has changed \(it has no .*_setup_ddp\)\. Make"):
+        ultralytics.train(module)
+    ultralytics.download(SimpleNamespace(__name__="ultralytics.other"))
 
     assert not hasattr(module.BaseTrainer, "_setup_ddp")

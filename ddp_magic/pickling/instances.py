@@ -77,6 +77,8 @@ def plan(kind: type) -> Plan:
         return _stepping
     if any((k.__module__, k.__qualname__) == _YOLO for k in kind.__mro__):
         return _untrained
+    if "__deprecated__" in vars(kind) and native(kind) is object and not _written(kind, *_OWN_WAY):
+        return lambda obj: _bare(object, kind, obj)  # its __new__ warns, in a line of ours
     own = any(_is_notebooks(k) for k in kind.__mro__)
     if own and issubclass(kind, Enum):
         return _member

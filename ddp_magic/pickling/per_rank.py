@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ddp_magic.pickling import samplers
 from ddp_magic.pickling.refusals import CannotTravel
-from ddp_magic.pickling.strategies import STRATEGIES, alone
+from ddp_magic.pickling.strategies import LOGGED, STRATEGIES, alone, unlogged
 from ddp_magic.typenames import type_names
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def plan(kind: type, usual: Plan, *, to_kernel: bool) -> Plan:
         left |= _OF_THE_PROCESS.get(name, {}) | one_way.get(name, {})
     if to_kernel and (packages := [STRATEGIES[name] for name in names if name in STRATEGIES]):
         return lambda obj: alone(obj, packages[0]) or usual(obj)
+    if to_kernel and not LOGGED.isdisjoint(names):
+        return unlogged
     if samplers.SAMPLER in names:
         return (samplers.to_kernel if to_kernel else samplers.to_ranks)(usual)
     if ARGUMENTS in names:

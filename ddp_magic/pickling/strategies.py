@@ -12,11 +12,14 @@ from typing import Any
 
 from ddp_magic.pickling import making
 
-__all__ = ["STRATEGIES", "alone"]
+__all__ = ["LOGGED", "STRATEGIES", "alone", "unlogged"]
 
 _PACKAGES = ("lightning.pytorch", "pytorch_lightning", "lightning.fabric", "lightning_fabric")
 STRATEGIES = {f"{package}.strategies.ddp.DDPStrategy": package for package in _PACKAGES}
 """The strategies by their names, each with the package that has the other one too."""
+_RESULT = "trainer.connectors.logger_connector.result._ResultCollection"
+LOGGED = frozenset(f"{package}.{_RESULT}" for package in _PACKAGES)
+"""What the loops of a Trainer keep of each name that was logged."""
 _ITS_OWN = ("_root_device", "global_rank", "local_rank", "world_size", "_launcher")
 _ITS_OWN_IN_FABRIC = ("_backward_sync_control",)
 
@@ -38,3 +41,12 @@ def alone(obj: Any, package: str) -> tuple[Any, ...] | None:
     kept = own.keys() & made.keys() - {*_ITS_OWN, *_ITS_OWN_IN_FABRIC}
     state = (object, None, {**made, **{name: own[name] for name in kept}})
     return making.instance, (object, kind, ()), state, None, None, making.fill
+
+
+def unlogged(obj: Any) -> tuple[Any, ...]:
+    """Write what a loop keeps of what was logged as before the first epoch.
+
+    How a name is averaged over ranks stands in it, and a Trainer that logs it otherwise refuses to
+    train on. The metrics of the last epoch are kept elsewhere.
+    """
+    return *obj.__reduce_ex__(5)[:4], None

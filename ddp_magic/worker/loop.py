@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import CodeType
 
-__all__ = ["close", "run"]
+__all__ = ["close", "finished", "run"]
 
 _runners: list[asyncio.Runner] = []
 
@@ -30,16 +30,25 @@ def run(codes: Sequence[CodeType], namespace: dict[str, Any]) -> object:
         return value
 
     if any(code.co_flags & inspect.CO_COROUTINE for code in codes):
-        if not _runners:
-            _runners.append(asyncio.Runner())
-        return _runners[0].run(drive())
+        return _runner().run(drive())
     value: object = None
     for code in codes:
         value = eval(code, namespace)
     return value
 
 
+def finished(value: object) -> object:
+    """Return what a coroutine comes to, in the loop; anything else as it is."""
+    return _runner().run(value) if inspect.iscoroutine(value) else value
+
+
 def close() -> None:
     """End the loop and what still runs in it."""
     while _runners:
         _runners.pop().close()
+
+
+def _runner() -> asyncio.Runner:
+    if not _runners:
+        _runners.append(asyncio.Runner())
+    return _runners[0]

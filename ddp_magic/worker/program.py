@@ -116,6 +116,8 @@ class Program:
         try:
             codes = self._codes[part]
             value = loop.run(codes, self.namespace)
+            if part == 0:
+                value = loop.finished(value)
         except BaseException as error:
             self._explain(error)
             raise

@@ -6,13 +6,14 @@ ahead.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import sys
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from wrapt import register_post_import_hook
+
+from ddp_magic.worker.frameworks.patches import unknown
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -53,8 +54,12 @@ def attend() -> None:
 
 
 def _tell(hook: str, module: ModuleType) -> None:
-    with contextlib.suppress(Exception):  # another release: the user's import must not fail for it
+    try:
         resolve_name(hook)(module)
+    except Warning:  # the user wants them to be errors
+        raise
+    except Exception as error:
+        unknown(module.__name__, str(error))
 
 
 def go_alone() -> None:

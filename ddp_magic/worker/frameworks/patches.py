@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import importlib.metadata
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from wrapt import FunctionWrapper, decorator, wrap_object
@@ -10,7 +11,9 @@ from wrapt import FunctionWrapper, decorator, wrap_object
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["around", "patch"]
+__all__ = ["around", "patch", "unknown"]
+
+_told: set[str] = set()
 
 
 class _Patched(FunctionWrapper):  # pyright: ignore[reportMissingTypeArgument] - wrapt 1 has none
@@ -32,7 +35,40 @@ def around(function: Callable[..., Any]) -> Any:
     return decorator(function, proxy=_Patched)  # pyright: ignore[reportCallIssue] - not in its stub
 
 
-def patch(module: Any, path: str, wrapper: Any) -> None:
-    """Put a decorator on a function or method of a module; a release may not have it."""
-    with contextlib.suppress(AttributeError):
+def patch(module: Any, path: str, wrapper: Any, *, newer: bool = False) -> None:
+    """Put a decorator on a function or method of a module.
+
+    Args:
+        module: Of a library.
+        path: Where the function stands in it.
+        wrapper: The decorator.
+        newer: Whether some of the releases that are known do not have it yet.
+    """
+    try:
         wrap_object(module, path, wrapper)
+    except AttributeError:
+        if not newer:
+            unknown(module.__name__, f"it has no {path}")
+
+
+def unknown(module: str, why: str) -> None:
+    """Say once of a library that this release of it is another than those that are known.
+
+    The user's import must not fail for it, and nobody would see that what we do for its ranks is
+    not done.
+    """
+    library = module.partition(".")[0]
+    if library in _told:
+        return
+    _told.add(library)
+    try:
+        release = f" {importlib.metadata.version(library)}"
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        release = ""
+    warnings.warn_explicit(
+        f"%%ddp does not know {library}{release}: {module} has changed ({why}). Make sure that the "
+        f"ranks train one model, or install an earlier {library}.",
+        RuntimeWarning,
+        f"<{library}>",
+        0,
+    )

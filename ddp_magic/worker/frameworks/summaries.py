@@ -15,9 +15,11 @@ __all__ = ["lightning", "ultralytics"]
 
 def ultralytics(trainer: Any) -> Trained:
     """Tell of a trainer of Ultralytics."""
+    # with save=False it saves once, at the end, and a better one lies there of another training
+    ours = getattr(trainer.args, "save", True) or trainer.fitness == trainer.best_fitness
     return Trained(
         metrics=_numbers(trainer.metrics or {}),
-        best=_file(trainer.best),
+        best=_file(trainer.best) if ours else "",
         last=_file(trainer.last),
         save_dir=str(trainer.save_dir),
         rows=_rows(trainer.csv),

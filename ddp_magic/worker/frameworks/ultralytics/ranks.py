@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["be_alone", "from_rank_0", "rank", "workers"]
 
 _PATIENCE = 1800.0
+_MADE, _FAILED = "made ", "failed "
 _asked: Counter[str] = Counter()
 
 
@@ -47,6 +48,7 @@ def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
         value: Called in rank 0.
 
     Raises:
+        RuntimeError: It failed in rank 0, which raises its error.
         TimeoutError: Rank 0 did not call it.
     """
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -54,8 +56,12 @@ def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
     _asked[what] += 1
     store = connect()
     if rank() == 0:
-        made = value()
-        store.set(key, made)
+        try:
+            made = value()
+        except BaseException as error:
+            store.set(key, f"{_FAILED}{type(error).__name__}: {error}")
+            raise
+        store.set(key, f"{_MADE}{made}")
         return made
     end = time.monotonic() + _PATIENCE
     while not store.check([key]):
@@ -65,4 +71,7 @@ def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
                 "rank."
             )
         time.sleep(0.02)
-    return store.get(key).decode()
+    told = store.get(key).decode()
+    if told.startswith(_FAILED):
+        raise RuntimeError(f"Rank 0 could not begin this training: {told.removeprefix(_FAILED)}")
+    return told.removeprefix(_MADE)

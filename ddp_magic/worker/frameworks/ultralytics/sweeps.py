@@ -16,7 +16,7 @@ __all__ = ["refuse"]
 
 def refuse(module: Any) -> None:
     """Refuse such a call where it would start a program for each data set, in every rank."""
-    patch(module, "MultiTrainer.__init__", _in_this_process)
+    patch(module, "MultiTrainer.__init__", _in_this_process, newer=True)
 
 
 @around
