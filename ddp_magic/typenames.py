@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["entry", "type_names"]
+__all__ = ["entry", "type_name", "type_names"]
 
 T = TypeVar("T")
 
 
+def type_name(kind: type) -> str:
+    """Return the full name of a type."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
 def type_names(kind: type) -> list[str]:
     """Return the full names of a type and of all that it is made of."""
-    return [f"{k.__module__}.{k.__qualname__}" for k in kind.__mro__]
+    return [type_name(each) for each in kind.__mro__]
 
 
 def entry(table: Mapping[str, T], kind: type) -> T | None:

@@ -13,9 +13,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "ddp_magic"
 
 SHARED = {
-    "documents", "errors", "events", "futures", "launcher", "leaving", "masking", "memory",
-    "methods", "news", "pickling", "processes", "removal", "reporting", "rundir", "runpaths",
-    "samples", "sourcemap", "typenames", "ultralytics_device", "wording",
+    "attributes", "documents", "errors", "events", "futures", "launcher", "leaving", "masking",
+    "memory", "methods", "news", "pickling", "processes", "removal", "reporting", "rundir",
+    "runpaths", "samples", "sourcemap", "typenames", "ultralytics_device", "wording",
 }  # fmt: skip
 """Imported by several processes; import nothing but each other."""
 KERNEL_ONLY = {

@@ -6,6 +6,8 @@ import inspect
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.attributes import own_dict
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FunctionType
@@ -58,6 +60,6 @@ def annotations_of(obj: object, *functions: FunctionType) -> list[Any]:
 
 def _attributes(item: Any) -> Any:
     try:
-        return object.__getattribute__(item, "__dict__")
+        return own_dict(item)
     except AttributeError:
         return None

@@ -7,6 +7,8 @@ import types
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.attributes import own_dict
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -97,7 +99,7 @@ def _members(cls: type) -> Iterator[tuple[str, Any]]:
 
 def _attributes(obj: Any) -> Iterator[tuple[str, Any]]:
     try:
-        own = object.__getattribute__(obj, "__dict__")
+        own = own_dict(obj)
     except AttributeError:
         own = None
     if isinstance(own, dict):

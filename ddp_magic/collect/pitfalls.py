@@ -15,6 +15,7 @@ from collections import deque
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.attributes import own_dict
 from ddp_magic.collect.one_file import written_by_all
 from ddp_magic.collect.one_gpu import lines_naming_one, named_one, places
 from ddp_magic.pickling.one_process import may_be_refused
@@ -169,7 +170,7 @@ def _attributes(obj: Any) -> dict[str, Any]:
     if issubclass(type(obj), (type, FunctionType, ModuleType)):
         return {}
     try:
-        own: Any = object.__getattribute__(obj, "__dict__")
+        own: Any = own_dict(obj)
     except AttributeError:
         return {}
     return {n: v for n, v in list(own.items()) if type(n) is str} if type(own) is dict else {}

@@ -12,6 +12,7 @@ from inspect import Parameter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.attributes import own_dict
 from ddp_magic.collect.lines import remade
 from ddp_magic.errors import OptionError
 from ddp_magic.kinds import ultralytics_settings as settings
@@ -74,7 +75,7 @@ def of_instance(name: str, value: Any) -> Trainer:
     """
     cls = type(value)
     taken = parameters_of(cls)
-    own = object.__getattribute__(value, "__dict__")
+    own = own_dict(value)
     if "args" not in own:
         raise OptionError(
             f"--trainer {name}: {name} was never initialized. Run the cell that makes it again."

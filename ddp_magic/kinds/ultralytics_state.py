@@ -7,6 +7,8 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.attributes import own_dict
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -21,7 +23,7 @@ def state_of(trainer: Any) -> dict[str, Any]:
 
     What the library's own methods set is of this process, and is found out anew in each rank.
     """
-    own: dict[str, Any] = object.__getattribute__(trainer, "__dict__")
+    own: dict[str, Any] = own_dict(trainer)
     library = [kind for kind in type(trainer).__mro__ if kind.__module__.startswith(_LIBRARY)]
     set_there = {name for kind in library for name in _set_by(kind)}
     kept = {name: value for name, value in own.items() if name not in set_there}

@@ -12,6 +12,8 @@ import sys
 from types import BuiltinFunctionType, MemberDescriptorType, ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.attributes import own_dict
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -95,7 +97,7 @@ def _dict(value: object) -> dict[str, Any]:
     if type(inspect.getattr_static(type(value), "__dict__", None)) is property:
         return {}
     try:
-        return dict(object.__getattribute__(value, "__dict__"))
+        return dict(own_dict(value))
     except Exception:
         return {}
 

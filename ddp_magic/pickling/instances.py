@@ -16,6 +16,7 @@ from enum import Enum
 from types import FunctionType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ddp_magic.attributes import own_dict
 from ddp_magic.pickling import making
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _bare(base: type, kind: type, obj: Any) -> tuple[Any, ...]:
     if _shares_its_dict(obj):
         fill = making.fill_sharing
         if attributes is None:  # that is said of an empty dict too
-            attributes = object.__getattribute__(obj, "__dict__")
+            attributes = own_dict(obj)
     state = (base, content, attributes)
     return making.instance, (base, kind, data_of(base, obj)), state, None, None, fill
 
@@ -209,7 +210,7 @@ def _plan_exception(kind: type) -> Plan:
 
 def _as_it_is(obj: Any) -> tuple[Any, ...]:
     """Write a parametrized module, whose class refuses: it fears for code that has changed."""
-    state = (object, None, object.__getattribute__(obj, "__dict__"))
+    state = (object, None, own_dict(obj))
     return making.instance, (object, type(obj), ()), state, None, None, making.fill
 
 

@@ -10,6 +10,8 @@ import weakref
 from collections import defaultdict, deque
 from typing import Any
 
+from ddp_magic.attributes import own_dict
+
 __all__ = [
     "HELD",
     "dead",
@@ -54,7 +56,7 @@ def fill(made: Any, state: tuple[Any, Any, Any]) -> None:
     if attributes is made:  # class Config(dict), whose attributes are its items
         object.__setattr__(made, "__dict__", made)
     elif attributes:
-        object.__getattribute__(made, "__dict__").update(attributes)
+        own_dict(made).update(attributes)
     for name, value in slots.items():
         with contextlib.suppress(AttributeError):  # the class has put something over the slot
             object.__setattr__(made, name, value)

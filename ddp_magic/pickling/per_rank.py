@@ -15,10 +15,11 @@ import sys
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
+from ddp_magic.attributes import own_dict
 from ddp_magic.pickling import samplers
 from ddp_magic.pickling.refusals import CannotTravel
 from ddp_magic.pickling.strategies import LOGGED, STRATEGIES, alone, unlogged
-from ddp_magic.typenames import type_names
+from ddp_magic.typenames import type_name, type_names
 
 if TYPE_CHECKING:
     from ddp_magic.pickling.instances import Plan
@@ -99,7 +100,7 @@ def plan(kind: type, usual: Plan, *, to_kernel: bool) -> Plan:
         return lambda obj: _arguments(obj, usual, left, to_kernel=to_kernel)
 
     def write(obj: Any) -> tuple[Any, ...] | None:
-        own = _own(obj)
+        own = own_dict(obj)
         if left.keys().isdisjoint(own):
             return usual(obj)
         reduced = usual(obj) or obj.__reduce_ex__(5)
@@ -124,10 +125,6 @@ def _alone(left: dict[str, object], own: dict[str, Any]) -> dict[str, object]:
     """Say of a state of accelerate that nothing is distributed, by a member of its own Enum."""
     kind: Any = own.get("distributed_type")
     return {"distributed_type": type(kind).NO} if kind and left.keys() >= _STATE.keys() else {}
-
-
-def _own(obj: Any) -> dict[str, Any]:
-    return object.__getattribute__(obj, "__dict__")
 
 
 def _without(state: Any, left: dict[str, object]) -> Any:
@@ -156,12 +153,12 @@ def _arguments(obj: Any, usual: Plan, left: dict[str, object], *, to_kernel: boo
 
 def _refuse_settled(obj: Any) -> None:
     """Refuse what was computed from this process when it was made, and cannot be told from it."""
-    if _own(obj).get("deepspeed"):
+    if own_dict(obj).get("deepspeed"):
         why = "which has set deepspeed up in the process that made it"
         raise CannotTravel("a TrainingArguments with deepspeed", _REMEDY, obj, why=why)
     kind = type(obj)
     for cls in kind.__mro__:
-        if f"{cls.__module__}.{cls.__qualname__}" == ARGUMENTS:
+        if type_name(cls) == ARGUMENTS:
             return
         for name in ("__init__", "__post_init__"):
             function = vars(cls).get(name)

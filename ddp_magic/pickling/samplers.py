@@ -10,6 +10,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.attributes import own_dict
+from ddp_magic.typenames import type_name
+
 if TYPE_CHECKING:
     from ddp_magic.pickling.instances import Plan
 
@@ -25,10 +28,10 @@ def is_remade(obj: Any, size: int) -> bool:
     that is not the run's.
     """
     maker = next(k for k in type(obj).__mro__ if "__init__" in vars(k))
-    own = _own(obj)
+    own = own_dict(obj)
     known = (own.get("num_replicas"), own.get("rank"))
     ours = known[0] == size or known == (1, 0)
-    return f"{maker.__module__}.{maker.__qualname__}" == SAMPLER and ours
+    return type_name(maker) == SAMPLER and ours
 
 
 def to_ranks(usual: Plan) -> Plan:
@@ -76,7 +79,3 @@ def to_kernel(usual: Plan) -> Plan:
         return make, arguments, {**rest[0], **whole}
 
     return write
-
-
-def _own(obj: Any) -> dict[str, Any]:
-    return object.__getattribute__(obj, "__dict__")

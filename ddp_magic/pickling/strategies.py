@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ddp_magic.attributes import own_dict
 from ddp_magic.pickling import making
 
 __all__ = ["LOGGED", "STRATEGIES", "alone", "unlogged"]
@@ -35,7 +36,7 @@ def alone(obj: Any, package: str) -> tuple[Any, ...] | None:
     kind = getattr(module, "SingleDeviceStrategy", None)
     if kind is None:
         return None
-    own: dict[str, Any] = object.__getattribute__(obj, "__dict__")
+    own: dict[str, Any] = own_dict(obj)
     devices: Any = own.get("_parallel_devices") or own.get("parallel_devices")
     made = vars(kind(f"{devices[0].type}:0" if devices and devices[0].index is not None else "cpu"))
     kept = own.keys() & made.keys() - {*_ITS_OWN, *_ITS_OWN_IN_FABRIC}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ddp_magic.errors import PlaceError
 from ddp_magic.pickling import BlobWriter, CannotTravel, Draft, Pickler, rebuild, write_all
+from ddp_magic.typenames import type_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,7 +165,7 @@ class _ResultPickler(Pickler):
     def reducer_override(self, obj: Any) -> Any:
         self._pulse.beat()
         for kind in type(obj).__mro__:
-            name = f"{kind.__module__}.{kind.__qualname__}"
+            name = type_name(kind)
             if name in _WRAPPERS:
                 what, inside = _WRAPPERS[name]
                 self.unwrapped.add(f"{what} inside {kind.__qualname__.lstrip('_')}")

@@ -15,6 +15,7 @@ from itertools import islice
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ddp_magic.attributes import own_dict
 from ddp_magic.worker.frameworks.trainers import is_known
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _own(obj: object) -> dict[str, Any]:
     if issubclass(kind, type) or not (plain or kind.__module__ == "__main__"):
         return {}
     try:
-        own: Any = object.__getattribute__(obj, "__dict__")
+        own: Any = own_dict(obj)
     except AttributeError:
         return {}
     return own if type(own) is dict else {}
