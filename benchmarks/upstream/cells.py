@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -41,7 +42,8 @@ def run(
     They show it on stderr at once. A cell that has not ended after `patience` seconds counts as
     one that failed.
     """
-    manager, client = start_new_kernel(cwd=cwd, env=env)
+    # jupyter_client 8.10 reads the environment of a kernel for which None was given
+    manager, client = start_new_kernel(cwd=cwd, env=dict(env or os.environ))
     shown: list[str] = []
 
     def show(message: dict[str, dict[str, str]]) -> None:
