@@ -65,7 +65,17 @@ REFUSED = {
     ),
 }
 
+SPAWNS = (
+    "which starts processes of its own, and %%ddp has started the workers already. Call "
+    "{}() itself there, with int(os.environ['RANK']) for its rank."
+)
+JOINS = "import torch.distributed as dist\nimport torch.multiprocessing as mp\n"
+
 ACCEPTED = {
+    "a pool that joins no group": (
+        "import torch.multiprocessing as mp\ndef f(i): print(i)\nmp.spawn(f, nprocs=2)"
+    ),
+    "a method called spawn": JOINS + "dist.init_process_group()\nworld.spawn(1)\nnew.spawn(a, b=1)",
     "default address": "import os\nos.environ.setdefault('MASTER_ADDR', 'localhost')",
     "guarded address": (
         "import os\nif 'MASTER_ADDR' not in os.environ:\n    os.environ['MASTER_ADDR'] = 'h'"
@@ -200,6 +210,48 @@ def test_a_function_that_the_body_calls_may_not_set_the_address(kernel: KernelSi
         "setup() in Cell In[1] sets MASTER_PORT (line 4), which the workers have got from their "
         "launcher. Remove that; init_process_group() then finds the other workers by itself."
     )
+
+
+RANKS = "def main(rank, n):\n    dist.init_process_group('gloo', rank=rank, world_size=n)\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "body", "told"),
+    [
+        (
+            [JOINS + RANKS],
+            "mp.spawn(main, args=(2,), nprocs=2)",
+            "The cell calls mp.spawn() (line 2)",
+        ),
+        (
+            [],
+            JOINS + RANKS + "mp.spawn(main, (2,), nprocs=2)",
+            "The cell calls mp.spawn() (line 6)",
+        ),
+        (
+            [JOINS + RANKS + "def run(n):\n    mp.start_processes(main, args=(n,), nprocs=n)\n"],
+            "run(2)",
+            "run() in Cell In[1] calls mp.start_processes() (line 6)",
+        ),
+    ],
+)
+def test_who_starts_ranks_by_hand_is_told_that_they_are_there(
+    kernel: KernelSide, cells: list[str], body: str, told: str
+):
+    kernel.cells(*cells)
+
+    with pytest.raises(CollectError) as refused:
+        kernel.gather(body)
+
+    assert str(refused.value) == f"{told}, {SPAWNS.format('main')}"
+
+
+def test_a_function_that_nothing_calls_may_start_ranks(kernel: KernelSide):
+    kernel.cells(
+        JOINS + RANKS + "class Run:\n    def go(self):\n        mp.spawn(main, nprocs=2)\n"
+    )
+
+    kernel.gather("Run, main(0, 2)")
 
 
 def test_a_method_that_nothing_calls_may_set_the_address(kernel: KernelSide):

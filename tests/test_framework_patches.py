@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
+import os
 import pickle
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -105,3 +108,55 @@ def test_a_state_of_accelerate_is_for_the_cpu_where_workers_are_on_it(
     assert PartialState(*[False]).given == {"cpu": True}
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert PartialState(**given).given == {"cpu": False, **given}
+
+
+@pytest.fixture
+def launchers(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Stand-ins for accelerate's modules, imported ahead: the package has the function too."""
+
+    def notebook_launcher(function, args=(), num_processes=None, mixed_precision="no", num_nodes=1):
+        raise AssertionError("it would start processes")
+
+    @contextlib.contextmanager
+    def patch_environment(**values: str) -> Iterator[None]:
+        (name,), (value,) = ([*values] or ["none"]), ([*values.values()] or ["none"])
+        monkeypatch.setenv(name.upper(), value)
+        yield
+        monkeypatch.delenv(name.upper())
+
+    package, utils = ModuleType("accelerate"), ModuleType("accelerate.utils")
+    module: Any = ModuleType("accelerate.launchers")
+    utils.patch_environment = patch_environment
+    for each in (package, utils, module):
+        monkeypatch.setitem(sys.modules, each.__name__, each)
+    package.notebook_launcher = module.notebook_launcher = notebook_launcher
+    accelerate.start_nothing(module)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    return module
+
+
+@pytest.mark.parametrize("given", [{}, {"num_processes": 2}, {"num_processes": 1, "num_nodes": 2}])
+def test_a_launcher_for_notebooks_calls_its_function_here(launchers: Any, given: Any) -> None:
+    seen: list[Any] = []
+
+    def train(*args: int) -> None:
+        seen.append((*args, os.environ.get("ACCELERATE_MIXED_PRECISION")))
+
+    sys.modules["accelerate"].notebook_launcher(train, (7,), mixed_precision="BF16", **given)
+    launchers.notebook_launcher(train, args=(8,), **given)
+
+    assert seen == [(7, "bf16"), (8, None)]
+
+
+@pytest.mark.parametrize("given", [{"num_processes": 4}, {"num_processes": 2, "num_nodes": 2}])
+def test_a_launcher_of_more_processes_says_how_many_there_are(launchers: Any, given: Any) -> None:
+    with pytest.raises(ValueError, match=r"to start 4 processes, .* 2 workers\. .*%%ddp -n 4\."):
+        launchers.notebook_launcher(len, **given)
+
+
+def test_alone_after_trainer_a_launcher_is_accelerates_own(
+    launchers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE")
+    with pytest.raises(AssertionError, match="it would start processes"):
+        launchers.notebook_launcher(len, num_processes=2)

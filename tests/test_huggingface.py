@@ -23,7 +23,7 @@ import hashlib, os
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from accelerate import Accelerator
+from accelerate import Accelerator, notebook_launcher
 from accelerate.utils import gather_object
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback
 from transformers import TrainingArguments, set_seed
@@ -253,10 +253,19 @@ def test_accelerate_counts_the_workers_and_its_model_of_mixed_precision_comes_ba
         accelerator.print("said once")
         told = [accelerator.num_processes, len(loader), steps, len(torch.cat(seen))]
         told += [str(out["loss"].dtype), digest(other) == saved, *gather_object([saved])]
+        def launched(name):
+            return told.append(gather_object([f"{name}{accelerator.process_index}"]))
+        notebook_launcher(launched, args=("rank ",), num_processes=2)
+        try:
+            notebook_launcher(launched, num_processes=4)
+        except ValueError as error:
+            told.append(str(error))
         """
     )
 
-    *told, one, two = notebook.value("told")
+    *told, one, two, launched, refused = notebook.value("told")
+    assert launched == ["rank 0", "rank 1"], "it started no more processes"
+    assert "is to start 4 processes, and %%ddp has started 2 workers. Leave" in refused
     assert told == [2, 3, 2, 48, "torch.float32", True]
     assert one == two == notebook.value("digest(other)")
     assert notebook.value("other(Rows(4, 1).x)['logits'].dtype == torch.float32")

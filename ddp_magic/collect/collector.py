@@ -84,7 +84,7 @@ class Collector:
         self._follow(self._body.code, reads)
         self._run_queue()
         certain.refuse(self._emitter, reads, self._body, self._seen, self._texts)
-        self._refuse_reached()
+        rules.refuse_reached(self._body.tree, self._seen, self._texts)
         self._shown = keep_body(self._emitter, self._body.text)
         self._argv = keep_arguments(self._emitter, sys.argv)
         return Reached(
@@ -219,17 +219,6 @@ class Collector:
         lines = [item.text for item in self._emitter.items if item.how is How.IMPORT]
         imported = {line.split()[1].partition(".")[0] for line in lines}
         return imported | self._imported | self._emitter.packages
-
-    def _refuse_reached(self) -> None:
-        """Refuse a function that sets what the launcher has set, if something calls its name."""
-        suspects = [code for code in self._seen if rules.may_set_address(facts(code).words)]
-        called = self._names_in_code() if suspects else frozenset[str]()
-        for code in suspects:
-            found = self._texts.definition(code)
-            if found and (code.co_name in called or code.co_name.startswith("__")):
-                cell, node = found
-                for statement in node.body:
-                    rules.refuse_addresses(statement, f"{code.co_name}() in {cell.label}")
 
     def _hidden(self) -> dict[str, str]:
         """Say of IPython's own names why a worker has none of them."""

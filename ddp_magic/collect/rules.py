@@ -8,14 +8,19 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from ddp_magic.collect.code import facts
 from ddp_magic.errors import CollectError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+    from types import CodeType
 
-__all__ = ["group_made", "may_set_address", "refuse_addresses", "refuse_second_group"]
+    from ddp_magic.collect.texts import Texts
+
+__all__ = ["group_made", "refuse_addresses", "refuse_reached", "refuse_second_group"]
 
 _ADDRESSES = ("MASTER_ADDR", "MASTER_PORT")
+_SPAWNS = frozenset({"spawn", "start_processes"})  # of torch.multiprocessing
 _WORDS = frozenset({*_ADDRESSES, "tcp"})  # "tcp://host:29500" is an address too
 
 
@@ -35,11 +40,6 @@ def refuse_addresses(tree: ast.AST, where: str, shift: int = 0) -> None:
             f"{where} sets {name} (line {line + shift}), which the workers have got from their "
             "launcher. Remove that; init_process_group() then finds the other workers by itself."
         )
-
-
-def may_set_address(words: frozenset[str]) -> bool:
-    """Whether code with these words in its strings may set the address."""
-    return not words.isdisjoint(_WORDS)
 
 
 def _addresses(node: ast.AST) -> Iterator[tuple[str, int]]:
@@ -100,6 +100,60 @@ def _updated(call: ast.Call) -> Iterator[str]:
 
 def _is_environ(node: ast.expr) -> bool:
     return ast.unparse(node) in ("os.environ", "environ")
+
+
+def refuse_reached(body: ast.Module, seen: Collection[CodeType], texts: Texts) -> None:
+    """Refuse the cell or a function that does what the launcher has done, if it may be called.
+
+    Args:
+        body: The cell's.
+        seen: The body's code and that of all functions that it reaches.
+        texts: Of the notebook.
+
+    Raises:
+        CollectError: There is one.
+    """
+    called = frozenset(name for code in seen for name in facts(code).names)
+    joins = "init_process_group" in called
+    if joins:
+        _refuse_spawns(body, "The cell")
+    for code in seen:
+        said = facts(code)
+        spawns = joins and not said.names.isdisjoint(_SPAWNS)
+        if not spawns and said.words.isdisjoint(_WORDS):
+            continue
+        found = texts.definition(code)
+        if found and (code.co_name in called or code.co_name.startswith("__")):
+            cell, node = found
+            where = f"{code.co_name}() in {cell.label}"
+            for statement in node.body:
+                refuse_addresses(statement, where)
+            if spawns:
+                _refuse_spawns(node, where)
+
+
+def _refuse_spawns(tree: ast.AST, where: str) -> None:
+    """Refuse torch's own way to start ranks, in code that makes a process group.
+
+    In each worker it would start as many processes again, which take part in the wrong group: they
+    hang, or each worker trains a model of its own.
+    """
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr=name) | ast.Name(id=name), args=[function, *_]
+            ) if name in _SPAWNS and {keyword.arg for keyword in node.keywords} & {
+                "args",
+                "nprocs",
+            }:
+                raise CollectError(
+                    f"{where} calls {ast.unparse(node.func)}() (line {node.lineno}), which starts "
+                    "processes of its own, and %%ddp has started the workers already. Call "
+                    f"{ast.unparse(function)}() itself there, with int(os.environ['RANK']) for its "
+                    "rank."
+                )
+            case _:
+                pass
 
 
 def refuse_second_group(tree: ast.Module) -> None:

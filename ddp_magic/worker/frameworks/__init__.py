@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["attend", "go_alone"]
 
 _HOOKS = {
+    "accelerate.launchers": "accelerate:start_nothing",
     "accelerate.state": "accelerate:count_workers",
     "lightning.fabric.accelerators.cpu": "lightning:count_workers",
     "lightning.fabric.fabric": "lightning:watch_fabric",

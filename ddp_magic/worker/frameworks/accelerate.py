@@ -1,17 +1,20 @@
-"""Accelerate in a rank: without GPUs it means the CPU, and so all workers, without being told."""
+"""Accelerate in a rank: it takes the workers that are there, without being told of the CPU."""
 
 from __future__ import annotations
 
-import os
+import importlib
+import sys
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.worker.frameworks.company import is_rank, said, workers
 from ddp_magic.worker.frameworks.patches import around, patch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-__all__ = ["count_workers"]
+__all__ = ["count_workers", "start_nothing"]
 
 
 def count_workers(module: ModuleType) -> None:
@@ -23,6 +26,17 @@ def count_workers(module: ModuleType) -> None:
     patch(module, "PartialState.__init__", _begin)
 
 
+def start_nothing(module: ModuleType) -> None:
+    """Have a launcher for notebooks call its function in this rank: the processes are there.
+
+    Accelerate 1.15 would start as many more from each rank, which train apart.
+    """
+    package = sys.modules.get("accelerate")  # has taken it already if it was imported ahead
+    for place in (module, package):
+        if hasattr(place, "notebook_launcher"):
+            patch(place, "notebook_launcher", _call_here)
+
+
 @around
 def _begin(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, Any]) -> None:
     if _is_one_of_several_on_the_cpu():
@@ -30,7 +44,37 @@ def _begin(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, 
     wrapped(*args, **given)
 
 
+@around
+def _call_here(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, Any]) -> None:
+    call = signature(wrapped).bind(*args, **given)
+    call.apply_defaults()
+    asked = call.arguments
+    if not is_rank():
+        wrapped(*args, **given)
+        return
+    _require_as_many(asked["num_processes"], asked.get("num_nodes", 1))
+    # where Accelerator() reads it; what the launcher itself sets (MIXED_PRECISION) is read nowhere
+    precision = str(asked.get("mixed_precision", "no")).lower()
+    told = {} if precision == "no" else {"accelerate_mixed_precision": precision}
+    with importlib.import_module("accelerate.utils").patch_environment(**told):
+        asked["function"](*asked["args"])
+
+
+def _require_as_many(processes: int | None, nodes: int) -> None:
+    """Refuse a launcher that is to start another number of processes.
+
+    Raises:
+        ValueError: Says what to write.
+    """
+    wanted = workers() if processes is None else processes * nodes
+    if wanted != workers():
+        raise ValueError(
+            f"notebook_launcher() is to start {wanted} processes, and %%ddp has started {said()}. "
+            f"Leave num_processes out, or start as many: %%ddp -n {wanted}."
+        )
+
+
 def _is_one_of_several_on_the_cpu() -> bool:
     import torch
 
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+    return workers() > 1 and not torch.cuda.is_available()

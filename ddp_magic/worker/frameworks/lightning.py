@@ -8,6 +8,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.worker.frameworks.company import is_rank, said, workers
 from ddp_magic.worker.frameworks.patches import around, patch
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def count_workers(module: ModuleType) -> None:
     Lightning 2.6 takes one process there whatever the launcher says, so that each of our workers
     would train a model of its own.
     """
-    module.CPUAccelerator.auto_device_count = staticmethod(_workers)
+    module.CPUAccelerator.auto_device_count = staticmethod(_here)
 
 
 def start_nothing(module: ModuleType) -> None:
@@ -45,7 +46,7 @@ def start_nothing(module: ModuleType) -> None:
 
     @around
     def init(wrapped: Callable[..., Any], _: Any, args: Any, given: dict[str, Any]) -> None:
-        if "start_method" in given and _is_rank():
+        if "start_method" in given and is_rank():
             given = {**given, "start_method": "popen"}
         wrapped(*args, **given)
 
@@ -81,7 +82,7 @@ def answer_alone(module: ModuleType) -> None:
 
     @around
     def rank(wrapped: Callable[[], int], *_: Any) -> int:
-        return wrapped() if _is_rank() else 0
+        return wrapped() if is_rank() else 0
 
     for name in ("global_rank", "local_rank"):
         patch(module, f"TorchElasticEnvironment.{name}", rank)
@@ -102,17 +103,8 @@ def watch_fabric(module: ModuleType) -> None:
     patch(module, "Fabric.setup_module", _trains)
 
 
-def _workers() -> int:
+def _here() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def _size() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def _is_rank() -> bool:
-    """Whether this process is one of a group: rank 0 is not any more, alone after --trainer."""
-    return "WORLD_SIZE" in os.environ
 
 
 @around
@@ -121,15 +113,15 @@ def _made(wrapped: Callable[..., None], instance: Any, args: Any, given: dict[st
     try:
         wrapped(*args, **given)
     except Exception as error:
-        if _is_rank() and _ABOUT_DEVICES.search(str(error)):
+        if is_rank() and _ABOUT_DEVICES.search(str(error)):
             error.add_note(_about_workers(instance))
         raise
     devices, nodes = _asked(instance)
-    if _is_rank() and devices * nodes not in (1, _size()):
+    if is_rank() and devices * nodes not in (1, workers()):
         each = f" on each of {nodes} nodes" if nodes > 1 else ""
         raise ValueError(
             f"This {_kind(instance)} is for {devices} devices{each}, and %%ddp has started "
-            f"{_there()}. Leave devices and num_nodes out of {_kind(instance)}(...), or start as "
+            f"{said()}. Leave devices and num_nodes out of {_kind(instance)}(...), or start as "
             f"many workers: %%ddp -n {devices * nodes}."
         )
 
@@ -137,8 +129,8 @@ def _made(wrapped: Callable[..., None], instance: Any, args: Any, given: dict[st
 @around
 def _trains(wrapped: Callable[..., Any], instance: Any, args: Any, given: dict[str, Any]) -> Any:
     """Train, unless each rank would do so alone; testing on one device may well be meant."""
-    if _size() > 1 and instance.world_size == 1:
-        kind, size = _kind(instance), _size()
+    if workers() > 1 and instance.world_size == 1:
+        kind, size = _kind(instance), workers()
         raise ValueError(
             f"This {kind} is for one device, so each of the {size} workers would train a model of "
             f"its own. Leave devices and strategy out of {kind}(...), or write devices={size}. "
@@ -153,7 +145,7 @@ def _needs_others(
 ) -> Any:
     """Do it, unless the ranks that this Trainer was made for have ended."""
     environment = getattr(instance.strategy, "cluster_environment", None)
-    if not _is_rank() and type(environment).__name__ == "TorchElasticEnvironment":
+    if not is_rank() and type(environment).__name__ == "TorchElasticEnvironment":
         kind = _kind(instance)
         raise RuntimeError(
             f"This {kind} has worked on several ranks, and with --trainer the cell's body runs in "
@@ -191,11 +183,7 @@ def _kind(instance: Any) -> str:
 def _about_workers(instance: Any) -> str:
     on_cpu = os.environ.get("CUDA_VISIBLE_DEVICES") == ""
     return (
-        f"%%ddp has started {_there()}, {'on the CPU' if on_cpu else 'whose GPUs count from 0'}. "
+        f"%%ddp has started {said()}, {'on the CPU' if on_cpu else 'whose GPUs count from 0'}. "
         f"Leave accelerator, devices, num_nodes and strategy out of {_kind(instance)}(...): then "
         "it takes what is there."
     )
-
-
-def _there() -> str:
-    return "1 worker" if _size() == 1 else f"{_size()} workers"

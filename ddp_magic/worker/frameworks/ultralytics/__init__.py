@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ddp_magic.worker.frameworks.company import workers
 from ddp_magic.worker.frameworks.ultralytics import cpu, device, files, sweeps
-from ddp_magic.worker.frameworks.ultralytics.ranks import be_alone, workers
+from ddp_magic.worker.frameworks.ultralytics.ranks import be_alone
 
 __all__ = ["begin", "download", "train", "validate"]
 

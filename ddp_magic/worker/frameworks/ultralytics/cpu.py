@@ -11,8 +11,8 @@ from datetime import timedelta
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.worker.frameworks.company import workers
 from ddp_magic.worker.frameworks.patches import around, patch
-from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ddp_magic.ultralytics_device import asked, granted
+from ddp_magic.worker.frameworks.company import said, workers
 from ddp_magic.worker.frameworks.patches import around, patch
-from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,22 +68,22 @@ def _chosen(wanted: Any) -> Any:
 
 
 def _why_not(wanted: Any, count: int, *, gpus: bool) -> str:
-    ids, said = asked(wanted), f"device={wanted!r}"
-    ranks, train = ("1 worker", "trains") if count == 1 else (f"{count} workers", "train")
+    ids, given = asked(wanted), f"device={wanted!r}"
+    train = "trains" if count == 1 else "train"
     if not gpus:
         return (
-            f"{said} asks for a GPU, and this run's {ranks} {train} on the CPU. "
+            f"{given} asks for a GPU, and this run's {said()} {train} on the CPU. "
             "Leave device out, which fits every run, or take GPUs with --gpus."
         )
     if ids == ["cpu"]:
-        return f"{said} leaves the GPUs of this run's {ranks} idle. Leave device out to use them."
+        return f"{given} leaves the GPUs of this run's {said()} idle. Leave device out to use them."
     named = "1 device" if len(ids) == 1 else f"{len(ids)} devices"
     if len(ids) != count:
         return (
-            f"{said} names {named}, and this run has {ranks}. Leave device out: the number of "
+            f"{given} names {named}, and this run has {said()}. Leave device out: the number of "
             "workers stands on the %%ddp line."
         )
     return (
-        f"{said} names other devices than this run's, which its ranks count from 0. Leave device "
+        f"{given} names other devices than this run's, which its ranks count from 0. Leave device "
         "out: --devices on the %%ddp line chooses GPUs."
     )

@@ -9,8 +9,9 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.worker.frameworks.company import workers
 from ddp_magic.worker.frameworks.patches import around, patch
-from ddp_magic.worker.frameworks.ultralytics.ranks import from_rank_0, rank, workers
+from ddp_magic.worker.frameworks.ultralytics.ranks import from_rank_0, rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

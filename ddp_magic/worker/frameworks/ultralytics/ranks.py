@@ -13,16 +13,11 @@ from ddp_magic.worker.store import connect
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["be_alone", "from_rank_0", "rank", "workers"]
+__all__ = ["be_alone", "from_rank_0", "rank"]
 
 _PATIENCE = 1800.0
 _MADE, _FAILED = "made ", "failed "
 _asked: Counter[str] = Counter()
-
-
-def workers() -> int:
-    """Return how many workers train."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from ddp_magic.worker.frameworks.company import workers
 from ddp_magic.worker.frameworks.patches import around, patch
-from ddp_magic.worker.frameworks.ultralytics.ranks import workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
