@@ -9,6 +9,7 @@ from ddp_magic import magic
 from tests.notebook import Notebook, until
 
 if TYPE_CHECKING:
+    from ddp_magic.launch import LaunchSpec
     from ddp_magic.standby import Keeper
 
 __all__ = ["keeper_of", "no_more", "ready", "start", "without_torch"]
@@ -42,5 +43,10 @@ def no_more(keeper: Keeper) -> None:
 def without_torch(keeper: Keeper) -> Keeper:
     """Have the next workers wait without torch, whose import is most of what they cost."""
     wanted = keeper._wanted
-    keeper._wanted = lambda: replace(wanted(), preload=(), lazy=())
+
+    def less() -> LaunchSpec:
+        spec = wanted()
+        return replace(spec, preload=tuple(n for n in spec.preload if n != "torch"), lazy=())
+
+    keeper._wanted = less
     return keeper

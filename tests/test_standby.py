@@ -13,7 +13,7 @@ import pytest
 
 from ddp_magic.launch import LaunchSpec
 from ddp_magic.processes import descendants, start_time, wait_gone
-from ddp_magic.standby import Standby, birth, machine
+from ddp_magic.standby import Standby, ahead, birth, machine
 from ddp_magic.standby import keeper as keeping
 from ddp_magic.standby.ahead import shadowed
 from tests.notebook import Notebook, until
@@ -217,6 +217,27 @@ def test_a_module_of_the_job_is_not_the_one_that_was_imported_ahead(
 
     assert told.value is True
     assert keeper.why_cold == "pickletools is another module now"
+
+
+@pytest.mark.workers
+def test_the_first_workers_import_what_the_notebook_has_to_train_with(
+    light: None, warm: Notebook, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ahead, "_TRAINERS", ("pyte",))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "pyte"]:
+        monkeypatch.delitem(sys.modules, name)
+    warm.cells("%ddp_config standby_workers=1")
+    without_torch(keeper_of(warm.shell))
+    keeper = start(warm)
+    without = group_of(warm)
+    assert "pyte" not in without.spec.preload
+    warm.cells("import pyte.screens")
+    until(lambda: keeper.group not in (None, without))
+    ready(warm)
+    warm.cells("import pyte.modes")  # of what is there
+    asked = "[name in sys.modules for name in ('pyte.screens', 'rich')]"
+    told = warm.run(f"%%ddp --nproc 1\nimport sys\n{asked}")
+    assert (told.value, keeper.why_cold) == ([True, False], "")
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,15 @@ from ddp_magic.collect.definitions import How
 from ddp_magic.collect.texts import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from ddp_magic.collect import Definitions
 
-__all__ = ["has_torch", "preloadable", "shadowed"]
+__all__ = ["LAZY", "chosen", "has_torch", "lacks", "preloadable", "shadowed", "trainers"]
+
+LAZY = "torch._dynamo"
+"""The first optimizer of a process imports it, which takes as long as torch itself."""
+_TRAINERS = ("accelerate", "lightning", "pytorch_lightning", "transformers", "ultralytics")
 
 
 def has_torch() -> bool:
@@ -30,6 +34,30 @@ def has_torch() -> bool:
         return importlib.util.find_spec("torch") is not None
     except (ImportError, ValueError):
         return False
+
+
+def trainers() -> tuple[str, ...]:
+    """Return the training libraries that the notebook has imported, with their modules.
+
+    Nobody imports these for anything but the run that is to come, and they take seconds.
+    """
+    roots = {name for name in _TRAINERS if name in sys.modules and _is_installed(name)}
+    return tuple(name for name in [*sys.modules] if name.partition(".")[0] in roots)
+
+
+def lacks(preload: Sequence[str], unfit: Collection[str]) -> bool:
+    """Whether the notebook has imported a training library that is not among these."""
+    return any("." not in name and name not in unfit for name in {*trainers()} - {*preload})
+
+
+def chosen(
+    preload: Sequence[str], lazy: Sequence[str], unfit: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what may be imported of this, and of that what belongs to the same packages."""
+    first = tuple(name for name in preload if name not in unfit)
+    roots = {name.partition(".")[0] for name in first}
+    more = (name for name in lazy if name.partition(".")[0] in roots and name not in unfit)
+    return first, tuple(more)
 
 
 def preloadable(definitions: Definitions) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from ddp_magic.documents import decoded
 from ddp_magic.errors import DdpError
-from ddp_magic.standby import machine, status
-from ddp_magic.standby.ahead import has_torch
+from ddp_magic.standby import ahead, machine, status
+from ddp_magic.standby.ahead import LAZY, has_torch
 from ddp_magic.standby.group import Standby, had
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ _MOST = 2000
 """Modules that are told to the next group."""
 _AFTER_LOAD = 2.0
 """Seconds after %load_ext at which the first group starts, if torch was not imported before."""
-_LAZY = "torch._dynamo"
-"""The first optimizer of a process imports it, which takes as long as torch itself."""
 _HESITATION = 3.0
 """Seconds in which a run finds workers that do not import anything, before they begin with that."""
 _AFTER_CELL = 0.05
@@ -65,7 +63,7 @@ class Keeper:
         self._next: LaunchSpec | None = None
         self._group: Standby | None = None
         self._unfit: set[str] = set()
-        self._lazy = [_LAZY]
+        self._lazy = [LAZY]
         self._learned = False
         self._due = False
         self._lock = threading.RLock()
@@ -91,6 +89,7 @@ class Keeper:
 
     def cell_ended(self) -> None:
         """Start what is due, now that the user has to think."""
+        self._due = self._due or self._lacks_trainers()
         if self._due and ("torch" in sys.modules or self._next is not None):
             self._start_after(_AFTER_CELL)
 
@@ -100,9 +99,7 @@ class Keeper:
         size = self.config.standby_workers or (self._next.world_size if self._next else None)
         unlike = group is not None and size not in (None, group.spec.world_size)
         if group is not None and (unlike or not self.config.standby):
-            with self._lock:
-                self._group = None
-                self.refuse(group)
+            self.refuse(group)
         self._due = self._due or (self.config.standby and has_torch() and self._group is None)
         if self._due:
             self._start_after(_AFTER_LOAD)
@@ -128,21 +125,19 @@ class Keeper:
         with contextlib.suppress(OSError, ValueError):  # rank 0 was killed before it wrote this
             late = decoded(run.imported("late").read_bytes())["late"]
             with self._lock:
-                self._learned = self._learned or _LAZY in late
+                self._learned = self._learned or LAZY in late
                 lazy = dict.fromkeys([*self._lazy, *late])
-                if _LAZY not in late and not had(run, _LAZY):
-                    lazy.pop(_LAZY, None)  # a run that comes while it is imported would wait
+                if LAZY not in late and not had(run, LAZY):
+                    lazy.pop(LAZY, None)  # a run that comes while it is imported would wait
                 self._lazy = [*lazy][:_MOST]
                 if self._next is not None:
                     self._next = self._filled(self._next)
 
     def _filled(self, spec: LaunchSpec) -> LaunchSpec:
         """Add what packages that a group imports anyway import late; drop what is unfit."""
-        preload = tuple(name for name in spec.preload if name not in self._unfit)
-        roots = {name.partition(".")[0] for name in preload}
-        lazy = (n for n in self._lazy if n.partition(".")[0] in roots and n not in self._unfit)
+        first, more = ahead.chosen(spec.preload, self._lazy, self._unfit)
         pause = 0 if self._learned else _HESITATION
-        return replace(spec, preload=preload, lazy=tuple(lazy), hesitation=pause)
+        return replace(spec, preload=first, lazy=more, hesitation=pause)
 
     def close(self) -> None:
         """Start no more, and kill what waits.
@@ -196,11 +191,13 @@ class Keeper:
 
     def refuse(self, group: Standby, why: str = "") -> None:
         """Discard a group."""
-        self.why_cold = why or self.why_cold
-        with contextlib.suppress(OSError, ValueError):
-            self._unfit.update(group.preloaded()["unfit"])
-        self._runs.waiting = None
-        group.discard()
+        with self._lock:
+            self._group = None if self._group is group else self._group
+            self.why_cold = why or self.why_cold
+            with contextlib.suppress(OSError, ValueError):
+                self._unfit.update(group.preloaded()["unfit"])
+            self._runs.waiting = None
+            group.discard()
 
     # -- how ------------------------------------------------------------------------------------
 
@@ -208,8 +205,7 @@ class Keeper:
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()
-            context = contextvars.copy_context()
-            self._timer = threading.Timer(seconds, context.run, [self._start])
+            self._timer = threading.Timer(seconds, contextvars.copy_context().run, [self._start])
             self._timer.name = "ddp_magic standby"
             self._timer.daemon = True
             self._timer.start()
@@ -228,11 +224,10 @@ class Keeper:
             return
         self._due = False
         spec = replace(self._wanted(), standby=self.config.standby_idle)
-        if self._group is not None and not self._group.differs(spec):
+        if self._group and not self._lacks_trainers() and not self._group.differs(spec):
             return
         if self._group is not None:
             self.refuse(self._group)
-            self._group = None
         if full := machine.full(spec.world_size, self.config.standby_limit):
             self.why_none = full
             return
@@ -240,11 +235,16 @@ class Keeper:
         self._runs.waiting = self._group.guard
         self._runs.watch_over(self._group.guard)
 
+    def _lacks_trainers(self) -> bool:
+        """Whether the first group waits without what the notebook has imported since."""
+        first = self._group if self._next is None else None
+        return first is not None and ahead.lacks(first.spec.preload, self._unfit)
+
     def _wanted(self) -> LaunchSpec:
         """Return what the next run will most likely start."""
         size = self.config.standby_workers
         if self._next is None:
-            return self._filled(replace(self._first(size), preload=("torch",)))
+            return self._filled(replace(self._first(size), preload=("torch", *ahead.trainers())))
         if size in (None, self._next.world_size):
             return self._next
         return self._filled(replace(self._first(size), preload=self._next.preload))
