@@ -111,7 +111,7 @@ BARS = {
     "no time": (bar(left=None), "epoch 3: 33 %"),
     "a time that is none": (bar(left=float("nan")), "epoch 3: 33 %"),
     "for ever": (bar(left=1e300), "epoch 3: 33 %"),
-    "over": (bar(done=120, left=0.0), "epoch 3: 100 %, 0.0 s left"),
+    "over": (bar(done=120, left=0.0), "epoch 3: 100 %"),
     "below nothing": (bar(done=-5, left=-1.0), "epoch 3: 0 %"),
 }
 

@@ -62,11 +62,15 @@ def facts(picture: Picture, now: float) -> dict[str, Any]:
 
 
 def progress(picture: Picture) -> tuple[str, float, float | None] | None:
-    """Return a bar's label, the part that is done, and the seconds that it expects to take."""
+    """Return a bar's label, the part that is done, and the seconds that it expects to take.
+
+    One that is full tells nothing of what is left: the run goes on with something else.
+    """
     bar = picture.progress
     if bar is None or not bar.total > 0:
         return None
-    return escape.line(bar.label, 60), min(1.0, max(0.0, bar.done / bar.total)), bar.left
+    part = min(1.0, max(0.0, bar.done / bar.total))
+    return escape.line(bar.label, 60), part, bar.left if part < 1 else None
 
 
 def sample(devices: Devices) -> dict[str, Any]:
