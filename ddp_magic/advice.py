@@ -88,7 +88,7 @@ def advise(
         return _about_absent(cause, same, ending)
     if _TORN.search(cause.line) and "load" in cause.source:
         saved = _saved(run, size, ending.attempt)
-        return _about_torn(cause.rank, [s for s in saved if s[0] != cause.rank])
+        return _about_torn(cause, [s for s in saved if s[0] != cause.rank])
     return _about_file(cause, run)
 
 
@@ -144,14 +144,16 @@ def _about_file(cause: Failure, run: RunDir) -> str:
     return ""
 
 
-def _about_torn(rank: int, saved: Sequence[_Saved]) -> str:
-    """Tell of the last file that another rank has saved."""
-    if not saved:
+def _about_torn(cause: Failure, saved: Sequence[_Saved]) -> str:
+    """Tell who saved the file that was read, or the only one there is if that is not known."""
+    read = os.path.realpath(cause.file) if cause.file else ""
+    found = [each for each in saved if each[1][0] == read] if read else saved
+    if len({path for _, (path, *_) in found}) != 1:
         return ""
-    other, (path, cell, line) = saved[-1]
+    other, (path, cell, line) = found[-1]
     return (
         f"Rank {other} saved {os.path.basename(path)} in this run ({cell}, line {line}), and may "
-        f"not have been done when rank {rank} read it. {_MEET}"
+        f"not have been done when rank {cause.rank} read it. {_MEET}"
     )
 
 

@@ -43,7 +43,7 @@ class Failure:
         line: One line, as ``ValueError: diverged``.
         text: Traceback or explanation, several lines.
         absent: The name that was None in it, empty where none has a name; None of any other error.
-        file: The file that an error of the system is about.
+        file: The file that an error of the system or of torch.load is about.
         source: The notebook's line.
         under: The ``if`` by which not all ranks got to it; empty where there is none.
         meeting: What met other ranks there, where the line does not say so.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import linecache
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,6 @@ from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors
 from ddp_magic.worker.absent import absent, wait_for_first
 from ddp_magic.worker.lone import condition
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OWN, UNFINISHED, LOST_PEER, STOPPED = range(4)
 CELL = "Cell In[3]"
@@ -181,18 +179,34 @@ def test_a_file_that_the_first_rank_removed_is_told(run: RunDir, tmp_path: Path)
     assert "the first one leaves nothing for the others" in told(run, r0=None, r1=1)
 
 
-def test_a_checkpoint_that_was_read_while_it_was_written_is_told(run: RunDir):
-    def torch_load(_: str) -> None:
-        raise RuntimeError("PytorchStreamReader failed reading zip archive")
+TORN = (
+    "Rank 0 saved a.pt in this run (Cell In[3], line 7), and may not have been done when rank 1 "
+    "read it. Let the ranks meet in between: torch.distributed.barrier()."
+)
 
-    failed(run, 1, raised("torch_load(p)", torch_load=torch_load, p="a.pt"))
+
+@pytest.mark.parametrize(
+    ("read", "saved", "known"),
+    [
+        ("a.pt", ["a.pt", "other.pt"], "a.pt"),
+        (Path("a.pt"), ["a.pt"], "a.pt"),
+        ("theirs.pt", ["a.pt"], ""),
+        (object(), ["a.pt"], "a.pt"),  # an open file, which nothing names
+        (object(), ["a.pt", "other.pt"], ""),
+    ],
+)
+def test_a_checkpoint_that_was_read_while_it_was_written_is_told(
+    run: RunDir, tmp_path: Path, read: object, saved: list[str], known: str
+):
+    load: dict[str, Any] = {"__name__": "torch.serialization"}
+    exec("def load(f):\n    raise RuntimeError('PytorchStreamReader failed reading')", load)
+    where = tmp_path / read if isinstance(read, (str, Path)) else read
+    failed(run, 1, raised("torch_load(p)", torch_load=load["load"], p=where))
     assert "saved" not in told(run, r0=None, r1=1)
-    run.saves(0, 0).write_text(json.dumps(["/x/a.pt", CELL, 7]) + "\n")
+    notes = [json.dumps([str(tmp_path / name), CELL, 7]) for name in saved]
+    run.saves(0, 0).write_text("\n".join(notes) + "\n")
 
-    assert told(run, r0=None, r1=1).splitlines()[-1] == (
-        "Rank 0 saved a.pt in this run (Cell In[3], line 7), and may not have been done when rank "
-        "1 read it. Let the ranks meet in between: torch.distributed.barrier()."
-    )
+    assert (told(run, r0=None, r1=1).splitlines()[-1] == TORN) is bool(known)
 
 
 @pytest.mark.parametrize(

@@ -147,9 +147,12 @@ def record(
 
 
 def _file(error: BaseException) -> str:
-    """Return the file that an error of the system is about, whole; empty where it is about none."""
-    name: object = getattr(error, "filename", None)
-    return os.path.abspath(name) if isinstance(error, OSError) and isinstance(name, str) else ""
+    """Return the file that an error of the system or of `torch.load` is about, whole, or empty."""
+    name: object = getattr(error, "filename", None) if isinstance(error, OSError) else None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__") == "torch.serialization" and not name:
+            name = frame.f_locals.get("f")  # of load(), whose errors do not name it
+    return os.path.abspath(name) if isinstance(name, (str, Path)) else ""
 
 
 def _source(error: BaseException) -> str:
