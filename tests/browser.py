@@ -172,7 +172,15 @@ class Notebook:
 
     def wait_for_end(self) -> None:
         """Wait until the cell that was run last has ended."""
-        self.until("state => state.ended", self._done)
+        from playwright.sync_api import Error
+
+        try:
+            self.until("state => state.ended", self._done)
+        except Error as error:
+            log = next(p for p in self.path.parents if (p / "server.log").exists()) / "server.log"
+            state = self.kernel("[kernel.status, kernel.connectionStatus, kernel.hasPendingInput]")
+            error.add_note(f"kernel: {state}; server: {log.read_text()[-3000:]}")
+            raise
 
     def until(self, condition: str, arg: Any = None) -> None:
         """Wait until a function of JavaScript returns something true."""

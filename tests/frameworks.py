@@ -64,8 +64,14 @@ def cells(folder: Path) -> Iterator[Cells]:
 def script(folder: Path, *cells: str, workers: int = 2) -> subprocess.Popen[str]:
     """Start a program of the same cells, by plain torchrun; its last line is `told`, as JSON."""
     path = folder / "script.py"
-    told = "import json, os\nif os.environ['RANK'] == '0': print(json.dumps(told), flush=True)"
-    path.write_text("\n".join([*map(textwrap.dedent, cells), told]), encoding="utf-8")
+    told = """
+        import json, os, torch.distributed
+        if os.environ["RANK"] == "0":
+            print(json.dumps(told), flush=True)
+        # the Trainer leaves its group, whose threads abort the interpreter's end now and then
+        torch.distributed.destroy_process_group()
+    """
+    path.write_text("\n".join([*map(textwrap.dedent, [*cells, told])]), encoding="utf-8")
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
     return subprocess.Popen(
         [sys.executable, *launcher, str(path)],
