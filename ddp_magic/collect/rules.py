@@ -138,22 +138,16 @@ def _refuse_spawns(tree: ast.AST, where: str) -> None:
     In each worker it would start as many processes again, which take part in the wrong group: they
     hang, or each worker trains a model of its own.
     """
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(attr=name) | ast.Name(id=name), args=[function, *_]
-            ) if name in _SPAWNS and {keyword.arg for keyword in node.keywords} & {
-                "args",
-                "nprocs",
-            }:
-                raise CollectError(
-                    f"{where} calls {ast.unparse(node.func)}() (line {node.lineno}), which starts "
-                    "processes of its own, and %%ddp has started the workers already. Call "
-                    f"{ast.unparse(function)}() itself there, with int(os.environ['RANK']) for its "
-                    "rank."
-                )
-            case _:
-                pass
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call) and node.args):
+        called = ast.unparse(call.func)
+        given = {keyword.arg for keyword in call.keywords}
+        if called.rpartition(".")[2] in _SPAWNS and given & {"args", "nprocs"}:
+            raise CollectError(
+                f"{where} calls {called}() (line {call.lineno}), which starts processes of its "
+                "own, and %%ddp has started the workers already. Call "
+                f"{ast.unparse(call.args[0])}() itself there, with int(os.environ['RANK']) for its "
+                "rank."
+            )
 
 
 def refuse_second_group(tree: ast.Module) -> None:

@@ -31,10 +31,10 @@ def start_nothing(module: ModuleType) -> None:
 
     Accelerate 1.15 would start as many more from each rank, which train apart.
     """
-    package = sys.modules.get("accelerate")  # has taken it already if it was imported ahead
-    for place in (module, package):
-        if hasattr(place, "notebook_launcher"):
-            patch(place, "notebook_launcher", _call_here)
+    patch(module, "notebook_launcher", _call_here)
+    package = sys.modules.get("accelerate")
+    if hasattr(package, "notebook_launcher"):  # it was imported ahead, and has taken that already
+        patch(package, "notebook_launcher", _call_here)
 
 
 @around
@@ -46,12 +46,12 @@ def _begin(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, 
 
 @around
 def _call_here(wrapped: Callable[..., None], _: object, args: Any, given: dict[str, Any]) -> None:
-    call = signature(wrapped).bind(*args, **given)
-    call.apply_defaults()
-    asked = call.arguments
     if not is_rank():
         wrapped(*args, **given)
         return
+    call = signature(wrapped).bind(*args, **given)
+    call.apply_defaults()
+    asked = call.arguments
     _require_as_many(asked["num_processes"], asked.get("num_nodes", 1))
     # where Accelerator() reads it; what the launcher itself sets (MIXED_PRECISION) is read nowhere
     precision = str(asked.get("mixed_precision", "no")).lower()
