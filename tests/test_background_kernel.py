@@ -82,7 +82,7 @@ def test_nothing_of_several_runs_outlives_the_kernel_and_each_gets_its_second(
     front, tmp_path, nothing_left, how
 ):
     for name in ("one", "two"):
-        front.run(cell(tmp_path, name, "--ui plain", last=0.5 if name == "two" else 0))
+        front.run(cell(tmp_path, name, "--ui plain", last=0.2 if name == "two" else 0))
         until((tmp_path / f"began.{name}").exists)
     pids = marked(nothing_left)
     if how == "kill":
