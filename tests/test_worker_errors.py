@@ -11,6 +11,7 @@ from ddp_magic.rundir import RunDir
 from ddp_magic.sourcemap import SourceMap
 from ddp_magic.worker import errors
 from ddp_magic.worker.errors import Kind
+from ddp_magic.worker.store import PeerFailed
 from ddp_magic.worker.termination import Terminated
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ KINDS = {
         after(Terminated(143), ValueError("no checkpoint")),
         Kind.STOPPED,
     ),
+    "what waited for rank 0": (PeerFailed("Rank 0 could not begin: OSError"), Kind.LOST_PEER),
     "gloo": (raised("raise RuntimeError(t)", TORCH, t=GLOO), Kind.LOST_PEER),
     "gloo in backward()": (raised("raise RuntimeError(t)", AUTOGRAD, t=GLOO), Kind.LOST_PEER),
     "gloo in Work.wait() of the cell": (RuntimeError(GLOO), Kind.LOST_PEER),

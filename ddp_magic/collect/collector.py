@@ -84,7 +84,7 @@ class Collector:
         self._follow(self._body.code, reads)
         self._run_queue()
         certain.refuse(self._emitter, reads, self._body, self._seen, self._texts)
-        rules.refuse_reached(self._body.tree, self._seen, self._texts)
+        rules.refuse_reached(self._body.tree, self._seen, self._names_in_code(), self._texts)
         self._shown = keep_body(self._emitter, self._body.text)
         self._argv = keep_arguments(self._emitter, sys.argv)
         return Reached(

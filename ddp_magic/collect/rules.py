@@ -102,18 +102,20 @@ def _is_environ(node: ast.expr) -> bool:
     return ast.unparse(node) in ("os.environ", "environ")
 
 
-def refuse_reached(body: ast.Module, seen: Collection[CodeType], texts: Texts) -> None:
+def refuse_reached(
+    body: ast.Module, seen: Collection[CodeType], called: Collection[str], texts: Texts
+) -> None:
     """Refuse the cell or a function that does what the launcher has done, if it may be called.
 
     Args:
         body: The cell's.
         seen: The body's code and that of all functions that it reaches.
+        called: All names in that code.
         texts: Of the notebook.
 
     Raises:
         CollectError: There is one.
     """
-    called = frozenset(name for code in seen for name in facts(code).names)
     joins = "init_process_group" in called
     if joins:
         _refuse_spawns(body, "The cell")

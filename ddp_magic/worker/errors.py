@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ddp_magic.sourcemap import CELL
 from ddp_magic.worker import lone
 from ddp_magic.worker.absent import absent
+from ddp_magic.worker.store import PeerFailed
 from ddp_magic.worker.termination import Terminated
 
 if TYPE_CHECKING:
@@ -79,6 +80,8 @@ def kind(error: BaseException) -> Kind:
 
 def _lost_peer(error: BaseException) -> bool:
     """Tell by type, text and innermost frame whether a collective failed for want of a peer."""
+    if isinstance(error, PeerFailed):
+        return True
     name = type(error).__name__
     text = _text(error).lower()
     if not any(told in text for told in _LOST_PEER):

@@ -6,7 +6,11 @@ import os
 from datetime import timedelta
 from typing import Any
 
-__all__ = ["connect"]
+__all__ = ["PeerFailed", "connect"]
+
+
+class PeerFailed(RuntimeError):
+    """Another rank has failed, and its error is the root cause."""
 
 
 def connect() -> Any:

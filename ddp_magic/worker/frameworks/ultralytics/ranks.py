@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ddp_magic.worker.store import connect
+from ddp_magic.worker.store import PeerFailed, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
         value: Called in rank 0.
 
     Raises:
-        RuntimeError: It failed in rank 0, which raises its error.
+        PeerFailed: It failed in rank 0, which raises its error.
         TimeoutError: Rank 0 did not call it.
     """
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -53,7 +53,7 @@ def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
     if rank() == 0:
         try:
             made = value()
-        except BaseException as error:
+        except Exception as error:  # what ends a run from outside reaches the others too
             store.set(key, f"{_FAILED}{type(error).__name__}: {error}")
             raise
         store.set(key, f"{_MADE}{made}")
@@ -68,5 +68,5 @@ def from_rank_0(what: str, value: Callable[[], str] = str) -> str:
         time.sleep(0.02)
     told = store.get(key).decode()
     if told.startswith(_FAILED):
-        raise RuntimeError(f"Rank 0 could not begin this training: {told.removeprefix(_FAILED)}")
+        raise PeerFailed(f"Rank 0 could not begin this training: {told.removeprefix(_FAILED)}")
     return told.removeprefix(_MADE)
